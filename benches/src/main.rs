@@ -1,0 +1,2 @@
+//! Benchmarks of mnas.
+fn main() {}

@@ -1,0 +1,1 @@
+//! SIMD kernels for training small convolutional networks on a CPU, NHWC, f32.

@@ -1,0 +1,350 @@
+//! A network as a graph of primitives. A [`Graph`] that exists is valid: only [`GraphBuilder`]
+//! makes one, and it checks each node's inputs and shapes as the node is added.
+
+use std::collections::HashSet;
+use std::fmt;
+
+pub(crate) mod op;
+pub(crate) mod param;
+pub(crate) mod shape;
+#[cfg(test)]
+mod tests;
+
+use op::Op;
+use shape::{Shape, same_padding};
+
+/// Index of a node in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// Position in [`Graph::nodes`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One primitive with its inputs and the shape of its output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// What is computed.
+    pub op: Op,
+    /// Nodes read, each earlier in the graph.
+    pub inputs: Vec<NodeId>,
+    /// Output shape of one image.
+    pub shape: Shape,
+    /// Unique dotted path, as `blocks.1.0.expand.conv`.
+    pub name: String,
+}
+
+/// A valid network: nodes in topological order, the first of which is the image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    output: NodeId,
+}
+
+impl Graph {
+    /// Nodes in topological order; index with [`NodeId::index`].
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node with this id.
+    ///
+    /// # Panics
+    /// If `id` is of another, larger graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// Ids of all nodes in topological order.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
+    }
+
+    /// Shape of the image.
+    pub fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    /// The node whose value is the network's answer.
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// Shape of the answer; `1 x 1 x classes` of a classifier.
+    pub fn output_shape(&self) -> Shape {
+        self.node(self.output).shape
+    }
+}
+
+impl fmt::Display for Graph {
+    /// A line per node: name, operation, inputs, shape.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for n in &self.nodes {
+            let inputs: Vec<&str> = n.inputs.iter().map(|i| &*self.node(*i).name).collect();
+            writeln!(
+                f,
+                "{} = {:?}({}) {}",
+                n.name,
+                n.op,
+                inputs.join(", "),
+                n.shape
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a node could not be added. The message starts with the node's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// A second node with the same name.
+    #[error("{node}: another node already has this name")]
+    DuplicateName {
+        /// The name used twice.
+        node: String,
+    },
+    /// Too few or too many inputs.
+    #[error("{node}: {op} takes {expected} input(s), not {got}")]
+    InputCount {
+        /// The node's name.
+        node: String,
+        /// The primitive.
+        op: &'static str,
+        /// What the primitive takes.
+        expected: &'static str,
+        /// What was given.
+        got: usize,
+    },
+    /// Inputs whose shapes don't go together.
+    #[error("{node}: {op} can't join {left} and {right}")]
+    ShapeMismatch {
+        /// The node's name.
+        node: String,
+        /// The primitive.
+        op: &'static str,
+        /// Shape of the first input.
+        left: Shape,
+        /// Shape of the offending input.
+        right: Shape,
+    },
+    /// A zero where a positive number is needed (kernel, stride, filters, extent).
+    #[error("{node}: {what} must be at least 1")]
+    Zero {
+        /// The node's name.
+        node: String,
+        /// What is zero.
+        what: &'static str,
+    },
+    /// An even kernel.
+    #[error("{node}: kernel {kernel} is even; odd kernels only")]
+    EvenKernel {
+        /// The node's name.
+        node: String,
+        /// The kernel's side.
+        kernel: usize,
+    },
+    /// A linear layer on a map of more than one pixel.
+    #[error("{node}: linear needs a 1x1 input, not {shape}; pool first")]
+    NotAVector {
+        /// The node's name.
+        node: String,
+        /// The input's shape.
+        shape: Shape,
+    },
+    /// A tensor too large to address.
+    #[error("{node}: {shape} is too large")]
+    TooLarge {
+        /// The node's name.
+        node: String,
+        /// The output's shape.
+        shape: Shape,
+    },
+}
+
+/// Largest number of values in one activation or kernel; keeps every byte count in range.
+const MAX_VALUES: usize = 1 << 31;
+
+/// Builds a [`Graph`] node by node; each call checks the node.
+#[derive(Debug)]
+pub struct GraphBuilder {
+    nodes: Vec<Node>,
+    names: HashSet<String>,
+}
+
+impl GraphBuilder {
+    /// A graph that starts at an image of this shape.
+    ///
+    /// # Errors
+    /// [`GraphError::Zero`] or [`GraphError::TooLarge`] where the shape is empty or too large.
+    pub fn new(input: Shape) -> Result<Self, GraphError> {
+        let mut b = Self {
+            nodes: vec![],
+            names: HashSet::new(),
+        };
+        if input.is_empty() {
+            return Err(GraphError::Zero {
+                node: "input".into(),
+                what: "input size",
+            });
+        }
+        b.push("input", Op::Input, &[], input)?;
+        Ok(b)
+    }
+
+    /// The image.
+    pub fn input(&self) -> NodeId {
+        NodeId(0)
+    }
+
+    /// Shape of a node's output.
+    pub fn shape(&self, id: NodeId) -> Shape {
+        self.nodes[id.index()].shape
+    }
+
+    /// Adds a primitive and returns its id.
+    ///
+    /// # Errors
+    /// A [`GraphError`] that names the node where the inputs don't fit the primitive.
+    pub fn add(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
+        let shape = self.infer(name, op, inputs)?;
+        self.push(name, op, inputs, shape)
+    }
+
+    /// Finishes the graph with `output` as its answer. Nodes that the output doesn't need stay.
+    pub fn finish(self, output: NodeId) -> Graph {
+        Graph {
+            nodes: self.nodes,
+            output,
+        }
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[NodeId],
+        shape: Shape,
+    ) -> Result<NodeId, GraphError> {
+        let values = [shape.h, shape.w, shape.c]
+            .iter()
+            .try_fold(1usize, |a, b| a.checked_mul(*b));
+        if values.is_none_or(|v| v > MAX_VALUES) {
+            return Err(GraphError::TooLarge {
+                node: name.into(),
+                shape,
+            });
+        }
+        if !self.names.insert(name.into()) {
+            return Err(GraphError::DuplicateName { node: name.into() });
+        }
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            shape,
+            name: name.into(),
+        });
+        Ok(NodeId(self.nodes.len() as u32 - 1))
+    }
+
+    /// Output shape of `op` on these inputs.
+    fn infer(&self, name: &str, op: Op, inputs: &[NodeId]) -> Result<Shape, GraphError> {
+        let node = || name.to_string();
+        let count = |expected: &'static str, ok: bool| {
+            if ok {
+                Ok(())
+            } else {
+                Err(GraphError::InputCount {
+                    node: node(),
+                    op: op.name(),
+                    expected,
+                    got: inputs.len(),
+                })
+            }
+        };
+        let mismatch = |left, right| GraphError::ShapeMismatch {
+            node: node(),
+            op: op.name(),
+            left,
+            right,
+        };
+        let nonzero = |what, v: usize| {
+            if v == 0 {
+                Err(GraphError::Zero { node: node(), what })
+            } else {
+                Ok(())
+            }
+        };
+        let windowed = |x: Shape, k: usize, s: usize, c: usize| {
+            nonzero("kernel", k)?;
+            nonzero("stride", s)?;
+            nonzero("filters", c)?;
+            if k % 2 == 0 {
+                return Err(GraphError::EvenKernel {
+                    node: node(),
+                    kernel: k,
+                });
+            }
+            Ok(Shape::new(
+                same_padding(x.h, k, s).output,
+                same_padding(x.w, k, s).output,
+                c,
+            ))
+        };
+        let shape = |i: usize| self.shape(inputs[i]);
+        match op {
+            Op::Input => count("no", false).map(|()| shape(0)),
+            Op::Add | Op::Mul => {
+                count("2", inputs.len() == 2)?;
+                let (a, b) = (shape(0), shape(1));
+                let fits = if op == Op::Add {
+                    a == b
+                } else {
+                    b == Shape::new(1, 1, a.c)
+                };
+                if fits { Ok(a) } else { Err(mismatch(a, b)) }
+            }
+            Op::Concat => {
+                count("2 or more", inputs.len() >= 2)?;
+                let mut c = 0;
+                for i in 0..inputs.len() {
+                    if (shape(i).h, shape(i).w) != (shape(0).h, shape(0).w) {
+                        return Err(mismatch(shape(0), shape(i)));
+                    }
+                    c += shape(i).c;
+                }
+                Ok(Shape { c, ..shape(0) })
+            }
+            _ => {
+                count("1", inputs.len() == 1)?;
+                let x = shape(0);
+                match op {
+                    Op::Conv {
+                        kernel,
+                        stride,
+                        filters,
+                        ..
+                    } => windowed(x, kernel, stride, filters),
+                    Op::DepthwiseConv { kernel, stride, .. }
+                    | Op::AvgPool { kernel, stride }
+                    | Op::MaxPool { kernel, stride } => windowed(x, kernel, stride, x.c),
+                    Op::GlobalAvgPool => Ok(Shape::new(1, 1, x.c)),
+                    Op::Linear { features } => {
+                        nonzero("features", features)?;
+                        if x.pixels() == 1 {
+                            Ok(Shape::new(1, 1, features))
+                        } else {
+                            Err(GraphError::NotAVector {
+                                node: node(),
+                                shape: x,
+                            })
+                        }
+                    }
+                    _ => Ok(x),
+                }
+            }
+        }
+    }
+}

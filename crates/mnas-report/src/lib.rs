@@ -1,0 +1,1 @@
+//! Shows a study: views and the offline HTML report, computed from a folded study.

@@ -1,0 +1,1 @@
+//! Conformance suites, fakes and toy data shared by the tests of every crate.

@@ -1,0 +1,1 @@
+//! How good is it: datasets, augmentation, training engines, the trainer and checkpoints.

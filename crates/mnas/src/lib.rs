@@ -1,0 +1,1 @@
+//! The command: finds a convolutional network for your images on your device.

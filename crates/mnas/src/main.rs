@@ -1,0 +1,4 @@
+//! The `mnas` binary.
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
