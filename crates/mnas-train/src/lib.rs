@@ -1,7 +1,18 @@
 //! How good is it: datasets, augmentation, training engines, the trainer and checkpoints.
 
+mod augment;
+mod dataset;
 mod engine;
+mod evaluate;
 mod optimizer;
+mod recipe;
+mod trainer;
 
+pub use augment::{Augment, PadFill};
+pub use dataset::split::Split;
+pub use dataset::{Data, DataError, Meta, OpenOptions, load_image, open};
 pub use engine::{CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, cpu};
+pub use evaluate::{Evaluation, evaluate};
 pub use optimizer::Optimizer;
+pub use recipe::{Recipe, RecipeError, Schedule};
+pub use trainer::{Control, Point, Progress, TrainError, TrainJob, Trained, train};
