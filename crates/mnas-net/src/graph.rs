@@ -281,7 +281,7 @@ impl GraphBuilder {
             nonzero("kernel", k)?;
             nonzero("stride", s)?;
             nonzero("filters", c)?;
-            if k % 2 == 0 {
+            if k.is_multiple_of(2) {
                 return Err(GraphError::EvenKernel {
                     node: node(),
                     kernel: k,

@@ -41,24 +41,36 @@ fn canonical_block(block: &Block, input: usize) -> Block {
 /// Ratios that give every layer the same squeeze width are the same choice. Its one name is 0.25,
 /// MnasNet's ratio, if that is among them, else the smallest of those with fewest decimals.
 fn canonical_squeeze(ratio: Decimal, first: usize, others: Option<usize>) -> Decimal {
-    const ONE: u64 = 1_000_000;
-    let (mut low, mut high) = (1, u64::MAX);
-    for input in std::iter::once(first).chain(others) {
-        let (n, width) = (input as u64, parts::squeeze_width(ratio, input) as u64);
-        // floor(n * m / ONE) == width for m from ceil(width * ONE / n) to below that of width + 1;
-        // widths 0 and 1 are both 1.
-        if width > 1 {
-            low = low.max((width * ONE).div_ceil(n));
-        }
-        high = high.min(((width + 1) * ONE).div_ceil(n) - 1);
-    }
-    let quarter = ONE / 4;
+    let quarter = 250_000;
+    let (low, high) = same_squeeze(ratio, first);
+    let (low, high) = others.map_or((low, high), |n| {
+        let (l, h) = same_squeeze(ratio, n);
+        (low.max(l), high.min(h))
+    });
     if (low..=high).contains(&quarter) {
         return Decimal::from_millionths(quarter);
     }
-    let steps = (0..=6).map(|decimals| ONE / 10u64.pow(decimals));
-    steps
-        .map(|step| low.div_ceil(step) * step)
-        .find(|m| *m <= high)
-        .map_or(ratio, Decimal::from_millionths)
+    let mut step = 1_000_000;
+    loop {
+        let smallest = low.div_ceil(step) * step;
+        // At step 1 this is `low`, which is no more than the ratio, nor the ratio than `high`.
+        if smallest <= high || step == 1 {
+            return Decimal::from_millionths(smallest);
+        }
+        step /= 10;
+    }
+}
+
+/// The ratios, in millionths from first to last, that give a layer with `input` channels the same
+/// squeeze width as `ratio`: `floor(input * m / 1e6) == width` for m from `ceil(width * 1e6 / input)`
+/// to just below the same for `width + 1`. The floors 0 and 1 both give width 1.
+fn same_squeeze(ratio: Decimal, input: usize) -> (u64, u64) {
+    let width = parts::squeeze_width(ratio, input) as u64;
+    let least_of = |width: u64| {
+        width
+            .saturating_mul(1_000_000)
+            .div_ceil(input.max(1) as u64)
+    };
+    let low = if width > 1 { least_of(width) } else { 1 };
+    (low, least_of(width + 1) - 1)
 }

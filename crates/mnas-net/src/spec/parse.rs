@@ -23,6 +23,13 @@ impl<'a> Token<'a> {
         }
     }
 
+    /// What stands before the first underscore.
+    fn code(&self) -> &'a str {
+        self.text
+            .split_once('_')
+            .map_or(self.text, |(code, _)| code)
+    }
+
     /// The token without its first `bytes` bytes.
     fn from(&self, bytes: usize) -> Token<'a> {
         Token {
@@ -74,9 +81,8 @@ fn after(item: Option<&Token<'_>>) -> (usize, usize) {
 
 pub(super) fn net(text: &str) -> Result<NetSpec, SpecError> {
     let items = items(text);
-    let code = |t: &Token<'_>| t.text.split('_').next() == Some("stem");
-    let is_head = |t: &Token<'_>| t.text.split('_').next() == Some("head");
-    let first = items.first().filter(|t| code(t));
+    let is_stem = |t: &&Token<'_>| t.code() == "stem";
+    let first = items.first().filter(is_stem);
     let Some(first) = first else {
         let place = items.first().map_or((1, 1), |t| (t.line, t.column));
         return Err(at(place, SpecErrorKind::MissingStem));
@@ -85,10 +91,10 @@ pub(super) fn net(text: &str) -> Result<NetSpec, SpecError> {
     let mut blocks: Vec<Block> = vec![];
     let mut layers = 0;
     for (i, item) in items.iter().enumerate().skip(1) {
-        if code(item) {
+        if item.code() == "stem" {
             return Err(item.error(SpecErrorKind::SecondStem));
         }
-        if is_head(item) {
+        if item.code() == "head" {
             let head = head(*item)?;
             return match items.get(i + 1) {
                 Some(next) => Err(next.error(SpecErrorKind::AfterHead)),
@@ -135,7 +141,7 @@ fn head(item: Token<'_>) -> Result<Head, SpecError> {
 }
 
 fn block(item: Token<'_>) -> Result<Block, SpecError> {
-    let code = item.text.split('_').next().unwrap_or("");
+    let code = item.code();
     let Some(kind) = BLOCKS.iter().find(|k| k.code() == code) else {
         let known: Vec<&str> = BLOCKS.iter().map(|k| k.code()).collect();
         return Err(item.error(SpecErrorKind::UnknownCode {
@@ -197,9 +203,14 @@ impl Settings {
             }
             let (letters, value) = split(part);
             let Some(key) = taken.iter().copied().find(|k| k.letters() == letters) else {
+                let key = if letters.is_empty() {
+                    part.text
+                } else {
+                    letters
+                };
                 return Err(part.error(SpecErrorKind::UnknownKey {
                     code,
-                    key: letters.into(),
+                    key: key.into(),
                     takes: listed(&taken),
                 }));
             };
@@ -278,7 +289,7 @@ fn count(key: Key, value: Token<'_>, least: usize) -> Result<usize, SpecError> {
 
 fn kernel(value: Token<'_>) -> Result<usize, SpecError> {
     let kernel = count(Key::Kernel, value, 1)?;
-    if kernel % 2 == 0 {
+    if kernel.is_multiple_of(2) {
         return Err(value.error(SpecErrorKind::EvenKernel { kernel }));
     }
     Ok(kernel)
