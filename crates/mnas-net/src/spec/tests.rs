@@ -10,13 +10,15 @@ fn spec(text: &str) -> NetSpec {
     text.parse().unwrap()
 }
 
+/// The text is refused with this message.
+fn check_fault(text: &str, message: &str) {
+    let error = text.parse::<NetSpec>().unwrap_err();
+    assert_eq!(error.to_string(), message, "{text:?}");
+}
+
 #[test]
-fn faults_are_reported_with_their_place() {
-    let check = |text: &str, message: &str| {
-        let error = text.parse::<NetSpec>().unwrap_err();
-        assert_eq!(error.to_string(), message, "{text:?}");
-    };
-    let block = |text: &str, message: &str| check(&with(text), message);
+fn unknown_repeated_and_missing_keys_are_faults() {
+    let block = |text: &str, message: &str| check_fault(&with(text), message);
     block(
         "xx_r1_k3",
         r#"line 2, column 1: unknown block "xx"; known: stem, cn, ds, ir, sep, head"#,
@@ -60,6 +62,11 @@ fn faults_are_reported_with_their_place() {
         "ir_r1_k3_s1_c8_",
         "line 2, column 16: a key is missing between underscores",
     );
+}
+
+#[test]
+fn values_out_of_range_are_faults() {
+    let block = |text: &str, message: &str| check_fault(&with(text), message);
     block("ir_r0_k3_s1_c8", "line 2, column 5: r must be at least 1");
     block(
         "ir_r1_k3_s1_c8_e0",
@@ -107,6 +114,12 @@ fn faults_are_reported_with_their_place() {
         "ir_r1_k3_s1_c8_skip",
         r#"line 2, column 20: skip takes identity, pool or none, not """#,
     );
+}
+
+#[test]
+fn stem_and_head_in_the_wrong_place_are_faults() {
+    let check = check_fault;
+    let block = |text: &str, message: &str| check(&with(text), message);
     block(
         "stem_k3_s2_c8",
         "line 2, column 1: a network has one stem, its first line",
