@@ -1,0 +1,239 @@
+//! Devices: what tells how long a network takes.
+//!
+//! A device is named `scheme:rest`. Kinds of devices are an open list ([`DEVICES`]): one file, one
+//! trait, one line each. A latency always names its source ([`DeviceInfo`]): the engine, its
+//! version and the hash of its library, or the table that it is predicted from.
+
+use std::path::PathBuf;
+
+use mnas_net::{Graph, Weights};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{EngineError, EngineId};
+use crate::export::ModelFile;
+use crate::measure::{MeasureError, MeasurePlan, PlanError, Samples};
+
+mod anchor;
+pub(crate) mod command;
+pub(crate) mod host;
+pub(crate) mod linear;
+pub(crate) mod predict;
+pub(crate) mod table;
+
+/// A network to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// What reports call it.
+    pub name: &'a str,
+    /// Its text.
+    pub spec: &'a str,
+    /// Its graph, with or without batch norm.
+    pub graph: &'a Graph,
+    /// Its weights; seeded ones will do, but never all zero: engines skip zeros.
+    pub weights: &'a Weights,
+}
+
+/// A model file to measure, of which no graph is known.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelSource<'a> {
+    /// What reports call it.
+    pub name: &'a str,
+    /// The file.
+    pub file: &'a ModelFile,
+}
+
+/// What a latency was measured on or predicted by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// The name that opens exactly this device again, as `host:rten` or `table:pixel1.toml`.
+    pub name: String,
+    /// The hardware: a CPU model, or what a table was taken on.
+    pub device: String,
+    /// Engine and version, as `rten 0.27.0`.
+    pub engine: String,
+    /// First 16 hex digits of the sha256 of the engine's library, or of the table's file.
+    pub library_hash: Option<String>,
+    /// Whether latencies are predicted instead of measured.
+    pub predicted: bool,
+}
+
+/// Latencies in the order asked for; a network that fails doesn't fail the others.
+pub type Measured = Vec<Result<Samples, MeasureError>>;
+
+/// Something that tells how long networks take.
+pub trait Device: Send {
+    /// What latencies come from. The same during the device's life.
+    fn info(&self) -> &DeviceInfo;
+
+    /// Latency of each candidate, in order. Several candidates are measured interleaved, round by
+    /// round, so that they can be compared.
+    ///
+    /// # Errors
+    /// [`DeviceError`] where no candidate could be measured; an error of a single candidate is in
+    /// its place of the answer.
+    fn measure(
+        &mut self,
+        candidates: &[Candidate<'_>],
+        plan: &MeasurePlan,
+    ) -> Result<Measured, DeviceError>;
+
+    /// Latency of model files, in order and interleaved as in [`Device::measure`].
+    ///
+    /// # Errors
+    /// As [`Device::measure`]; [`DeviceError::NeedsNetwork`] where the device works on graphs only.
+    fn measure_models(
+        &mut self,
+        _models: &[ModelSource<'_>],
+        _plan: &MeasurePlan,
+    ) -> Result<Measured, DeviceError> {
+        Err(DeviceError::NeedsNetwork {
+            device: self.info().name.clone(),
+        })
+    }
+}
+
+/// A kind of device: how a name becomes a [`Device`].
+pub trait DeviceKind: Sync {
+    /// What stands before the colon.
+    fn scheme(&self) -> &'static str;
+
+    /// How the name is written and what it does, in a line.
+    fn describe(&self) -> &'static str;
+
+    /// Opens the device; `rest` is what stands after the colon, `None` without a colon.
+    ///
+    /// # Errors
+    /// [`DeviceError`] says what is missing and how to get it.
+    fn open(&self, rest: Option<&str>) -> Result<Box<dyn Device>, DeviceError>;
+
+    /// Devices of this kind that work here without being told more.
+    fn probe(&self) -> Vec<DeviceInfo>;
+}
+
+/// The kinds of devices that are built in.
+pub const DEVICES: &[&dyn DeviceKind] = &[
+    &host::HostKind,
+    &table::TableKind,
+    &linear::LinearKind,
+    &command::CommandKind,
+];
+
+/// Opens a device by name, as `host`, `host:litert`, `table:pixel1.toml`.
+///
+/// # Errors
+/// [`DeviceError::Unknown`] lists what exists; otherwise what the kind says.
+pub fn open(name: &str) -> Result<Box<dyn Device>, DeviceError> {
+    let (scheme, rest) = match name.split_once(':') {
+        Some((scheme, rest)) => (scheme, Some(rest)),
+        None => (name, None),
+    };
+    match DEVICES.iter().find(|kind| kind.scheme() == scheme) {
+        Some(kind) => kind.open(rest),
+        None => Err(DeviceError::Unknown {
+            name: name.into(),
+            known: DEVICES.iter().map(|k| k.describe()).collect(),
+        }),
+    }
+}
+
+/// Devices that are present here.
+pub fn list() -> Vec<DeviceInfo> {
+    DEVICES.iter().flat_map(|kind| kind.probe()).collect()
+}
+
+/// Why a device can't be opened or used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// No kind of device has this name.
+    #[error("no device is called {name:?}; there are:\n  {}", .known.join("\n  "))]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// How each kind is written.
+        known: Vec<&'static str>,
+    },
+    /// A name that lacks what stands after the colon.
+    #[error("{scheme} needs an argument: {usage}")]
+    Argument {
+        /// The scheme.
+        scheme: &'static str,
+        /// How the name is written.
+        usage: &'static str,
+    },
+    /// An engine that is not in this build.
+    #[error("this build has no inference engine {engine}; it has {}", names(.built))]
+    NotBuilt {
+        /// The engine asked for.
+        engine: EngineId,
+        /// The engines built in.
+        built: Vec<EngineId>,
+    },
+    /// `host:` with a name that is no engine.
+    #[error("no engine is called {name:?}; host:rten, host:litert and host:ort exist")]
+    UnknownEngine {
+        /// The name given.
+        name: String,
+    },
+    /// The engine can't be loaded or fails on the built-in anchor network.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The anchor network can't be written.
+    #[error("anchor network: {0}")]
+    Anchor(crate::export::ExportError),
+    /// The plan can't be followed.
+    #[error("measuring plan: {0}")]
+    Plan(#[from] PlanError),
+    /// A core that this process may not run on.
+    #[error("core {core} is not open to this process; cores {allowed:?} are")]
+    Core {
+        /// The core asked for.
+        core: usize,
+        /// The cores that the process may use.
+        allowed: Vec<usize>,
+    },
+    /// The system refuses to pin the measuring thread.
+    #[error("can't pin the measuring thread to core {core}: {source}")]
+    Pin {
+        /// The core.
+        core: usize,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A table that can't be read.
+    #[error("can't read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A table that isn't one.
+    #[error("{}: {source}", .path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its position.
+        source: predict::TableError,
+    },
+    /// The measuring program can't be started or doesn't speak the protocol.
+    #[error(transparent)]
+    Command(#[from] command::CommandError),
+    /// A device that works on graphs was given a model file.
+    #[error("{device} needs a network, not a model file")]
+    NeedsNetwork {
+        /// The device's name.
+        device: String,
+    },
+}
+
+fn names(engines: &[EngineId]) -> String {
+    let names: Vec<&str> = engines.iter().map(|e| e.as_str()).collect();
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests;
