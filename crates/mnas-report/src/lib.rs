@@ -1,1 +1,35 @@
-//! Shows a study: views and the offline HTML report, computed from a folded study.
+//! Shows a study: as plain data, text, figures and one offline HTML page.
+//!
+//! [`View`] is computed once from the folded study and is all that the others read, so that every
+//! form says the same. Nothing here reads a file, a clock or the network, and the page that
+//! [`html`] gives needs neither network nor script to be read.
+//!
+//! ```
+//! # fn show(study: &mnas_search::Study) -> Result<(), serde_json::Error> {
+//! let view = mnas_report::View::of(study);
+//! println!("{}", mnas_report::text(&view));
+//! let page: String = mnas_report::html(&view);
+//! let json = serde_json::to_string(&view)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod figures;
+mod format;
+mod html;
+mod plot;
+mod provenance;
+mod text;
+mod view;
+mod words;
+
+pub use figures::figures;
+pub use html::html;
+pub use text::text;
+pub use view::{
+    Architecture, BatchView, Belief, Facts, FailureView, FinalView, LatencyView, Stage, StageKind,
+    State, Step, StepRole, Totals, TrialView, View, Winner,
+};
+
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,128 @@
+//! Sections on the search: the plane of accuracy and latency, and how the search went.
+
+use maud::{Markup, html};
+
+use super::responsive;
+use crate::format::{count, significant, thousands};
+use crate::plot::{POINTS_MAX, controller, latency, reward, scatter};
+use crate::view::{Belief, State, View};
+use crate::words;
+
+/// The scatter.
+pub(super) fn scatter(view: &View) -> Markup {
+    let chart = responsive((1030.0, 480.0), (360.0, 400.0), |size| {
+        scatter::scatter(view, size)
+    });
+    html! {
+        section id="accuracy" {
+            h2 { "Accuracy and latency" }
+            @match chart {
+                Some(chart) => figure { (chart) figcaption { (scatter_caption(view)) } },
+                None => p class="note" { "No network has been trained and measured yet: " (words::counts(view)) },
+            }
+        }
+    }
+}
+
+fn scatter_caption(view: &View) -> String {
+    let trained = view.totals.trained;
+    let mut text = format!(
+        "Each dot is one of {} trained {}; the line joins those that none beats in both (the \
+         Pareto front, {}).",
+        thousands(trained),
+        if trained == 1 { "network" } else { "networks" },
+        count(view.front.len() as u64, "network")
+    );
+    if !view.finals.is_empty() {
+        text += " Dots are after the search's short training, rings, star and diamonds after full \
+                 training; a thin line joins a finalist's two places.";
+    }
+    if trained as usize > POINTS_MAX {
+        text += " With this many dots only the front and the finals answer to the pointer, and \
+                 dots far from the others are left out.";
+    } else {
+        text += " Triangles at an edge lie beyond it.";
+    }
+    text
+}
+
+/// How the search went.
+pub(super) fn section(view: &View) -> Markup {
+    let rewards = responsive((500.0, 320.0), (360.0, 320.0), |s| reward::rewards(view, s));
+    let histogram = responsive((500.0, 320.0), (360.0, 300.0), |s| {
+        latency::histogram(view, s)
+    });
+    let entropy = responsive((500.0, 260.0), (360.0, 260.0), |s| {
+        controller::entropy(view, s)
+    });
+    html! {
+        section id="search" {
+            h2 { "The search" }
+            p { (words::counts(view)) }
+            div class="pair" {
+                @if let Some(chart) = rewards {
+                    figure { (chart) figcaption { (reward_caption(view)) } }
+                }
+                @if let Some(chart) = histogram {
+                    figure { (chart) figcaption {
+                        "Median latency of each distinct network that was measured; the last bar counts all beyond."
+                    } }
+                }
+                @if let Some(chart) = entropy {
+                    figure { (chart) figcaption {
+                        "How undecided the controller is after each batch: 1 is an even choice, 0 a certain one."
+                    } }
+                }
+            }
+            (beliefs(&view.beliefs))
+        }
+    }
+}
+
+fn reward_caption(view: &View) -> String {
+    let formula = match &view.facts.objective {
+        Some(formula) => format!("Reward: {formula}."),
+        None => "The reward joins accuracy and latency.".into(),
+    };
+    let unused = view
+        .trials
+        .iter()
+        .any(|t| t.reward == Some(0.0) && t.state != State::Done);
+    let zero = if unused {
+        " A network that can't be used gets 0."
+    } else {
+        ""
+    };
+    format!("{formula}{zero} Triangles at the lower edge lie below it.")
+}
+
+/// What the controller would choose now, decision by decision, surest choice first.
+fn beliefs(beliefs: &[Belief]) -> Markup {
+    if beliefs.is_empty() {
+        return html! {};
+    }
+    let sorted = |b: &Belief| {
+        let mut choices = b.choices.clone();
+        choices.sort_by(|x, y| y.1.total_cmp(&x.1));
+        choices
+    };
+    html! {
+        details {
+            summary { "What the controller would choose now (" (count(beliefs.len() as u64, "decision")) ")" }
+            div class="beliefs" {
+                @for belief in beliefs {
+                    div {
+                        b { (belief.decision) }
+                        span {
+                            @for (i, (choice, p)) in sorted(belief).iter().enumerate() {
+                                @let text = format!("{choice} {} %", significant(100.0 * p));
+                                @if i == 0 { strong { (text) } } @else { em { (text) } }
+                                " "
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Charts as SVG, drawn here: no script, no font and no network is needed to see them.
+//!
+//! Colours are classes of one style sheet (`assets/chart.css`) whose variables follow light and
+//! dark; [`standalone`] writes the light ones out for files.
+
+use std::fmt;
+
+use maud::{Markup, PreEscaped, Render, html};
+
+pub(crate) mod axis;
+pub(crate) mod blocks;
+pub(crate) mod controller;
+pub(crate) mod latency;
+pub(crate) mod legend;
+pub(crate) mod reward;
+pub(crate) mod scatter;
+#[cfg(test)]
+mod tests;
+
+use axis::Axis;
+
+/// Style of everything in a chart.
+pub(crate) const CHART_CSS: &str = include_str!("assets/chart.css");
+
+/// Above this many points a chart draws its crowd as one path: a page of 10,000 trials stays
+/// small and quick, but only the points that matter answer to the pointer.
+pub(crate) const POINTS_MAX: usize = 1_500;
+
+/// A length in pixels, written with at most one decimal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Px(pub(crate) f64);
+
+impl fmt::Display for Px {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:.1}", self.0);
+        f.write_str(text.strip_suffix(".0").unwrap_or(&text))
+    }
+}
+
+impl Render for Px {
+    fn render_to(&self, buffer: &mut String) {
+        buffer.push_str(&self.to_string());
+    }
+}
+
+/// The size of a chart and the room left around its plot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Frame {
+    /// Width of the whole chart.
+    pub(crate) width: f64,
+    /// Height of the whole chart.
+    pub(crate) height: f64,
+    /// Room above the plot, for the legend and the title of the vertical axis.
+    pub(crate) top: f64,
+}
+
+impl Frame {
+    const LEFT: f64 = 44.0;
+    const RIGHT: f64 = 14.0;
+    const BOTTOM: f64 = 42.0;
+
+    /// A chart of this size whose legend takes `legend_rows` rows.
+    pub(crate) fn new((width, height): (f64, f64), legend_rows: usize) -> Self {
+        Self {
+            width,
+            height,
+            top: 26.0 + legend::ROW * legend_rows as f64,
+        }
+    }
+
+    /// Left edge of the plot.
+    pub(crate) fn left(&self) -> f64 {
+        Self::LEFT
+    }
+
+    /// Right edge of the plot.
+    pub(crate) fn right(&self) -> f64 {
+        self.width - Self::RIGHT
+    }
+
+    /// Lower edge of the plot.
+    pub(crate) fn bottom(&self) -> f64 {
+        self.height - Self::BOTTOM
+    }
+
+    /// How many ticks the horizontal axis has room for.
+    pub(crate) fn ticks_x(&self) -> usize {
+        ((self.right() - self.left()) / 90.0).round().max(2.0) as usize
+    }
+
+    /// How many ticks the vertical axis has room for.
+    pub(crate) fn ticks_y(&self) -> usize {
+        ((self.bottom() - self.top) / 52.0).round().max(2.0) as usize
+    }
+
+    /// Grid, ticks and titles of both axes.
+    pub(crate) fn axes(&self, x: &Labelled, y: &Labelled) -> Markup {
+        let (left, right, bottom) = (self.left(), self.right(), self.bottom());
+        html! {
+            @for (value, label) in y.axis.ticks(y.scale) {
+                @let at = y.axis.px(value);
+                line class="grid" x1=(Px(left)) x2=(Px(right)) y1=(Px(at)) y2=(Px(at)) {}
+                text class="tick" x=(Px(left - 7.0)) y=(Px(at + 4.0)) text-anchor="end" { (label) }
+            }
+            line class="base" x1=(Px(left)) x2=(Px(right)) y1=(Px(bottom)) y2=(Px(bottom)) {}
+            @for (value, label) in x.axis.ticks(x.scale) {
+                @let at = x.axis.px(value);
+                line class="base" x1=(Px(at)) x2=(Px(at)) y1=(Px(bottom)) y2=(Px(bottom + 5.0)) {}
+                text class="tick" x=(Px(at)) y=(Px(bottom + 18.0)) text-anchor="middle" { (label) }
+            }
+            text class="name" x="4" y=(Px(self.top - 12.0)) { (y.name) }
+            text class="name" x=(Px(right)) y=(Px(self.height - 6.0)) text-anchor="end" { (x.name) }
+        }
+    }
+
+    /// The chart itself, with a title and a description for those who don't see it.
+    pub(crate) fn svg(&self, name: &str, title: &str, description: &str, body: &Markup) -> Markup {
+        html! {
+            svg class=(format!("chart {name}")) xmlns="http://www.w3.org/2000/svg" role="img"
+                viewBox=(format!("0 0 {} {}", self.width, self.height))
+                width=(self.width) height=(self.height)
+                aria-label=(format!("{title}. {description}")) {
+                (body)
+            }
+        }
+    }
+}
+
+/// An axis with its name and the factor of its labels.
+pub(crate) struct Labelled<'a> {
+    /// The axis.
+    pub(crate) axis: &'a Axis,
+    /// What it shows, with the unit.
+    pub(crate) name: &'a str,
+    /// Labels are this times the value.
+    pub(crate) scale: f64,
+}
+
+/// The shape of a marker. Kinds differ in shape as well as colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A small dot.
+    Dot,
+    /// A dot on the front.
+    Front,
+    /// A ring.
+    Finalist,
+    /// A diamond.
+    Reference,
+    /// A star.
+    Winner,
+    /// A dot in the colour of what was not trained.
+    Faint,
+    /// A triangle pointing to where the value lies, beyond the lower edge.
+    Below,
+    /// A triangle pointing beyond the right edge.
+    Beyond,
+}
+
+impl Mark {
+    /// The marker at a place, with the text that appears at the pointer and, for a trial, its
+    /// number, by which the page's script finds the rest.
+    pub(crate) fn at(self, x: f64, y: f64, trial: Option<u64>, title: &str) -> Markup {
+        let body = html! { @if !title.is_empty() { title { (title) } } };
+        let round = |class: &str, radius: f64| {
+            html! {
+                circle class=(class) data-t=[trial] cx=(Px(x)) cy=(Px(y)) r=(radius) { (body) }
+            }
+        };
+        let polygon = |class: &str, points: &[(f64, f64)]| {
+            let points: Vec<(f64, f64)> = points.iter().map(|p| (x + p.0, y + p.1)).collect();
+            html! { path class=(class) data-t=[trial] d=(format!("{}Z", line(&points))) { (body) } }
+        };
+        match self {
+            Mark::Dot => round("dot", 3.2),
+            Mark::Faint => round("faint", 3.2),
+            Mark::Front => round("front", 4.2),
+            Mark::Finalist => round("finalist", 5.2),
+            Mark::Reference => polygon(
+                "reference",
+                &[(0.0, -6.5), (6.5, 0.0), (0.0, 6.5), (-6.5, 0.0)],
+            ),
+            Mark::Winner => polygon("winner", &star(9.5)),
+            Mark::Below => polygon("dot", &[(-4.0, -7.0), (4.0, -7.0), (0.0, 0.0)]),
+            Mark::Beyond => polygon("dot", &[(-7.0, -4.0), (0.0, 0.0), (-7.0, 4.0)]),
+        }
+    }
+}
+
+/// Corners of a five-pointed star around the origin, the first on top.
+fn star(radius: f64) -> Vec<(f64, f64)> {
+    (0..10)
+        .map(|i| {
+            let r = if i % 2 == 0 { radius } else { 0.45 * radius };
+            let turn = std::f64::consts::PI * (f64::from(i) / 5.0 - 0.5);
+            (r * turn.cos(), r * turn.sin())
+        })
+        .collect()
+}
+
+/// Path data of a line through points.
+pub(crate) fn line(points: &[(f64, f64)]) -> String {
+    let mut d = String::with_capacity(points.len() * 12);
+    for (i, (x, y)) in points.iter().enumerate() {
+        d.push(if i == 0 { 'M' } else { 'L' });
+        Px(*x).render_to(&mut d);
+        d.push(' ');
+        Px(*y).render_to(&mut d);
+    }
+    d
+}
+
+/// Path data of a stair through points: level until the next point, then straight to its height.
+pub(crate) fn stair(points: &[(f64, f64)]) -> String {
+    let mut corners = Vec::with_capacity(points.len() * 2);
+    for (i, p) in points.iter().enumerate() {
+        if i > 0 {
+            corners.push((p.0, points[i - 1].1));
+        }
+        corners.push(*p);
+    }
+    line(&corners)
+}
+
+/// Path data of round dots: strokes of no length with round ends.
+pub(crate) fn dots(points: &[(f64, f64)]) -> String {
+    let mut d = String::with_capacity(points.len() * 14);
+    for (x, y) in points {
+        d.push('M');
+        Px(*x).render_to(&mut d);
+        d.push(' ');
+        Px(*y).render_to(&mut d);
+        d.push_str("h0");
+    }
+    d
+}
+
+/// About how wide a label is.
+pub(crate) fn text_width(text: &str) -> f64 {
+    6.3 * text.chars().count() as f64
+}
+
+/// A chart as a file of its own: the style inside, light colours, a white ground.
+pub(crate) fn standalone(chart: &Markup) -> String {
+    let svg = &chart.0;
+    let mut css: String = CHART_CSS.into();
+    for (name, light, _) in crate::html::palette::COLOURS {
+        css = css.replace(&format!("var(--{name})"), light);
+    }
+    // The opening tag ends at the first '>': attribute values have theirs escaped.
+    let head = svg.find('>').map_or(0, |i| i + 1);
+    let style =
+        html! { style { (PreEscaped(css)) } rect class="ground" width="100%" height="100%" {} };
+    format!("{}{}{}\n", &svg[..head], style.0, &svg[head..])
+}
