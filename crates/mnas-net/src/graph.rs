@@ -155,7 +155,7 @@ pub enum GraphError {
         shape: Shape,
     },
     /// A tensor too large to address.
-    #[error("{node}: {shape} is too large")]
+    #[error("{node}: {shape}, or the kernel that makes it, is too large")]
     TooLarge {
         /// The node's name.
         node: String,
@@ -251,100 +251,142 @@ impl GraphBuilder {
 
     /// Output shape of `op` on these inputs.
     fn infer(&self, name: &str, op: Op, inputs: &[NodeId]) -> Result<Shape, GraphError> {
-        let node = || name.to_string();
-        let count = |expected: &'static str, ok: bool| {
-            if ok {
-                Ok(())
-            } else {
-                Err(GraphError::InputCount {
-                    node: node(),
-                    op: op.name(),
-                    expected,
-                    got: inputs.len(),
-                })
-            }
+        let expected = match op {
+            Op::Input => "no",
+            Op::Add | Op::Mul => "2",
+            Op::Concat => "2 or more",
+            _ => "1",
         };
-        let mismatch = |left, right| GraphError::ShapeMismatch {
-            node: node(),
-            op: op.name(),
-            left,
-            right,
+        let fits = match op {
+            // The image is the builder's own node.
+            Op::Input => false,
+            Op::Add | Op::Mul => inputs.len() == 2,
+            Op::Concat => inputs.len() >= 2,
+            _ => inputs.len() == 1,
         };
-        let nonzero = |what, v: usize| {
-            if v == 0 {
-                Err(GraphError::Zero { node: node(), what })
-            } else {
-                Ok(())
-            }
-        };
-        let windowed = |x: Shape, k: usize, s: usize, c: usize| {
-            nonzero("kernel", k)?;
-            nonzero("stride", s)?;
-            nonzero("filters", c)?;
-            if k.is_multiple_of(2) {
-                return Err(GraphError::EvenKernel {
-                    node: node(),
-                    kernel: k,
-                });
-            }
-            Ok(Shape::new(
-                same_padding(x.h, k, s).output,
-                same_padding(x.w, k, s).output,
-                c,
-            ))
-        };
-        let shape = |i: usize| self.shape(inputs[i]);
+        if !fits {
+            let (node, op, got) = (name.into(), op.name(), inputs.len());
+            return Err(GraphError::InputCount {
+                node,
+                op,
+                expected,
+                got,
+            });
+        }
+        let shapes: Vec<Shape> = inputs.iter().map(|i| self.shape(*i)).collect();
         match op {
-            Op::Input => count("no", false).map(|()| shape(0)),
-            Op::Add | Op::Mul => {
-                count("2", inputs.len() == 2)?;
-                let (a, b) = (shape(0), shape(1));
-                let fits = if op == Op::Add {
-                    a == b
-                } else {
-                    b == Shape::new(1, 1, a.c)
-                };
-                if fits { Ok(a) } else { Err(mismatch(a, b)) }
-            }
-            Op::Concat => {
-                count("2 or more", inputs.len() >= 2)?;
-                let mut c = 0;
-                for i in 0..inputs.len() {
-                    if (shape(i).h, shape(i).w) != (shape(0).h, shape(0).w) {
-                        return Err(mismatch(shape(0), shape(i)));
-                    }
-                    c += shape(i).c;
-                }
-                Ok(Shape { c, ..shape(0) })
-            }
-            _ => {
-                count("1", inputs.len() == 1)?;
-                let x = shape(0);
-                match op {
-                    Op::Conv {
-                        kernel,
-                        stride,
-                        filters,
-                        ..
-                    } => windowed(x, kernel, stride, filters),
-                    Op::DepthwiseConv { kernel, stride, .. }
-                    | Op::AvgPool { kernel, stride }
-                    | Op::MaxPool { kernel, stride } => windowed(x, kernel, stride, x.c),
-                    Op::GlobalAvgPool => Ok(Shape::new(1, 1, x.c)),
-                    Op::Linear { features } => {
-                        nonzero("features", features)?;
-                        if x.pixels() == 1 {
-                            Ok(Shape::new(1, 1, features))
-                        } else {
-                            Err(GraphError::NotAVector {
-                                node: node(),
-                                shape: x,
-                            })
-                        }
-                    }
-                    _ => Ok(x),
-                }
-            }
+            Op::Add | Op::Mul | Op::Concat => joined(name, op, &shapes),
+            _ => mapped(name, op, shapes[0]),
         }
     }
+}
+
+/// Output shape of a primitive with several inputs.
+fn joined(name: &str, op: Op, inputs: &[Shape]) -> Result<Shape, GraphError> {
+    let first = inputs[0];
+    let fits = |x: Shape| match op {
+        Op::Add => x == first,
+        Op::Mul => x == Shape::new(1, 1, first.c),
+        _ => (x.h, x.w) == (first.h, first.w),
+    };
+    if let Some(&right) = inputs[1..].iter().find(|x| !fits(**x)) {
+        let (node, op, left) = (name.into(), op.name(), first);
+        return Err(GraphError::ShapeMismatch {
+            node,
+            op,
+            left,
+            right,
+        });
+    }
+    match op {
+        Op::Concat => Ok(Shape {
+            c: inputs.iter().map(|x| x.c).sum(),
+            ..first
+        }),
+        _ => Ok(first),
+    }
+}
+
+/// Output shape of a primitive with one input.
+fn mapped(name: &str, op: Op, x: Shape) -> Result<Shape, GraphError> {
+    match op {
+        Op::Conv {
+            kernel,
+            stride,
+            filters,
+            ..
+        } => window(
+            name,
+            x,
+            kernel,
+            stride,
+            filters,
+            kernel.saturating_pow(2).saturating_mul(x.c),
+        ),
+        Op::DepthwiseConv { kernel, stride, .. } => {
+            window(name, x, kernel, stride, x.c, kernel.saturating_pow(2))
+        }
+        Op::AvgPool { kernel, stride } | Op::MaxPool { kernel, stride } => {
+            window(name, x, kernel, stride, x.c, 1)
+        }
+        Op::GlobalAvgPool => Ok(Shape::new(1, 1, x.c)),
+        Op::Linear { features } => {
+            nonzero(name, "features", features)?;
+            if x.pixels() != 1 {
+                return Err(GraphError::NotAVector {
+                    node: name.into(),
+                    shape: x,
+                });
+            }
+            addressable(name, Shape::new(1, 1, features), x.c)
+        }
+        _ => Ok(x),
+    }
+}
+
+/// Output shape of a sliding window with `fan_in` kernel values per output channel.
+fn window(
+    name: &str,
+    x: Shape,
+    kernel: usize,
+    stride: usize,
+    filters: usize,
+    fan_in: usize,
+) -> Result<Shape, GraphError> {
+    nonzero(name, "kernel", kernel)?;
+    nonzero(name, "stride", stride)?;
+    nonzero(name, "filters", filters)?;
+    if kernel.is_multiple_of(2) {
+        return Err(GraphError::EvenKernel {
+            node: name.into(),
+            kernel,
+        });
+    }
+    let (h, w) = (
+        same_padding(x.h, kernel, stride).output,
+        same_padding(x.w, kernel, stride).output,
+    );
+    addressable(name, Shape::new(h, w, filters), fan_in)
+}
+
+fn nonzero(name: &str, what: &'static str, value: usize) -> Result<(), GraphError> {
+    if value == 0 {
+        Err(GraphError::Zero {
+            node: name.into(),
+            what,
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses a kernel of more than [`MAX_VALUES`].
+fn addressable(name: &str, shape: Shape, fan_in: usize) -> Result<Shape, GraphError> {
+    if shape.c.checked_mul(fan_in).is_none_or(|v| v > MAX_VALUES) {
+        return Err(GraphError::TooLarge {
+            node: name.into(),
+            shape,
+        });
+    }
+    Ok(shape)
 }
