@@ -12,8 +12,8 @@ pub(super) mod proto;
 
 /// Operator set 13 of 2020 is read by every engine in use; nothing here needs a later one.
 const OPERATOR_SET: i64 = 13;
-/// The IR version of the release that brought operator set 13 has no optional metadata that
-/// older engines miss; 8 is what exporters write beside it.
+/// Operator set 13 came with IR version 7; 8 added nothing that is used here and is what other
+/// exporters write beside it.
 const IR_VERSION: i64 = 8;
 
 /// The bytes of an ONNX file. `graph` is folded; its sizes and weights are checked.
@@ -121,7 +121,14 @@ impl<'a> Writer<'a> {
             Op::Input => {}
             Op::Conv { kernel, stride, .. } => {
                 let weight = conv_kernel(self.tensor(name, "weight"));
-                self.conv(node, inputs[0], &out, weight, window(self.graph, node, kernel, stride), 1);
+                self.conv(
+                    node,
+                    inputs[0],
+                    &out,
+                    weight,
+                    window(self.graph, node, kernel, stride),
+                    1,
+                );
             }
             Op::DepthwiseConv { kernel, stride, .. } => {
                 let weight = depthwise_kernel(self.tensor(name, "weight"));
@@ -139,7 +146,13 @@ impl<'a> Writer<'a> {
             Op::Act(act) => self.activation(act, name, inputs[0], &out),
             Op::Add => self.push("Add", name, &inputs, &out, vec![]),
             Op::Mul => self.push("Mul", name, &inputs, &out, vec![]),
-            Op::Concat => self.push("Concat", name, &inputs, &out, vec![Attribute::int("axis", 1)]),
+            Op::Concat => self.push(
+                "Concat",
+                name,
+                &inputs,
+                &out,
+                vec![Attribute::int("axis", 1)],
+            ),
             Op::AvgPool { kernel, stride } => {
                 let mut attributes = window(self.graph, node, kernel, stride);
                 attributes.push(Attribute::int("count_include_pad", 0));
@@ -191,7 +204,10 @@ impl<'a> Writer<'a> {
         attributes.push(Attribute::ints("dilations", &[1, 1]));
         let weight = self.initializer(&node.name, "weight", weight);
         let bias = self.bias(node);
-        let inputs: Vec<&str> = [input, &weight].into_iter().chain(bias.as_deref()).collect();
+        let inputs: Vec<&str> = [input, &weight]
+            .into_iter()
+            .chain(bias.as_deref())
+            .collect();
         self.push("Conv", &node.name, &inputs, output, attributes);
     }
 
@@ -199,13 +215,28 @@ impl<'a> Writer<'a> {
     fn gemm(&mut self, node: &Node, input: &str) {
         let flat = format!("{}.flat", node.name);
         let flatten = format!("{}.flatten", node.name);
-        self.push("Flatten", &flatten, &[input], &flat, vec![Attribute::int("axis", 1)]);
+        self.push(
+            "Flatten",
+            &flatten,
+            &[input],
+            &flat,
+            vec![Attribute::int("axis", 1)],
+        );
         let tensor = self.tensor(&node.name, "weight");
         let weight = TensorProto::float(&tensor.shape, tensor.data.iter().copied());
         let weight = self.initializer(&node.name, "weight", weight);
         let bias = self.bias(node);
-        let inputs: Vec<&str> = [&*flat, &weight].into_iter().chain(bias.as_deref()).collect();
-        self.push("Gemm", &node.name, &inputs, OUTPUT, vec![Attribute::int("transB", 1)]);
+        let inputs: Vec<&str> = [&*flat, &weight]
+            .into_iter()
+            .chain(bias.as_deref())
+            .collect();
+        self.push(
+            "Gemm",
+            &node.name,
+            &inputs,
+            OUTPUT,
+            vec![Attribute::int("transB", 1)],
+        );
     }
 
     fn activation(&mut self, act: Activation, name: &str, input: &str, output: &str) {
@@ -238,7 +269,13 @@ impl<'a> Writer<'a> {
             return;
         }
         if self.graph.output_shape().pixels() == 1 {
-            self.push("Flatten", OUTPUT, &[&value], OUTPUT, vec![Attribute::int("axis", 1)]);
+            self.push(
+                "Flatten",
+                OUTPUT,
+                &[&value],
+                OUTPUT,
+                vec![Attribute::int("axis", 1)],
+            );
         } else if node.op == Op::Input {
             self.push("Identity", OUTPUT, &[&value], OUTPUT, vec![]);
         } else if let Some(last) = self.nodes.last_mut() {

@@ -143,9 +143,7 @@ fn onnx_meta(entries: &[StringEntry]) -> Result<ModelMeta, ReadError> {
         meta.normalize_mean = parse("normalize_mean", list("normalize_mean"))?;
         meta.normalize_std = parse("normalize_std", list("normalize_std"))?;
     }
-    let extra = entries
-        .iter()
-        .filter(|e| !RESERVED_KEYS.contains(&&*e.key));
+    let extra = entries.iter().filter(|e| !RESERVED_KEYS.contains(&&*e.key));
     meta.extra = extra.map(|e| (e.key.clone(), e.value.clone())).collect();
     Ok(meta)
 }

@@ -34,7 +34,9 @@ pub(super) fn write(graph: &Graph, weights: &Weights, meta: &ModelMeta) -> Vec<u
          numbers and names are in metadata entry {METADATA_NAME}",
         meta.name
     );
-    writer.file.finish(&description, (INPUT, input), (OUTPUT, output))
+    writer
+        .file
+        .finish(&description, (INPUT, input), (OUTPUT, output))
 }
 
 /// Which activations disappear into the operator that makes their input.

@@ -150,8 +150,10 @@ impl FileBuilder {
         let buffer = self.buffer(bytes);
         let name = self.flat.create_string(name);
         let table = self.flat.start_table();
-        self.flat.push_slot_always(slot(field::metadata::NAME), name);
-        self.flat.push_slot_always(slot(field::metadata::BUFFER), buffer);
+        self.flat
+            .push_slot_always(slot(field::metadata::NAME), name);
+        self.flat
+            .push_slot_always(slot(field::metadata::BUFFER), buffer);
         self.metadata.push(self.flat.end_table(table));
     }
 
@@ -223,8 +225,10 @@ impl FileBuilder {
     ) -> WIPOffset<Vector<'static, ForwardsUOffset<TableFinishedWIPOffset>>> {
         let name = self.flat.create_string(name);
         let table = self.flat.start_table();
-        self.flat.push_slot_always(slot(field::tensor_map::NAME), name);
-        self.flat.push_slot_always(slot(field::tensor_map::TENSOR), tensor as u32);
+        self.flat
+            .push_slot_always(slot(field::tensor_map::NAME), name);
+        self.flat
+            .push_slot_always(slot(field::tensor_map::TENSOR), tensor as u32);
         let entry = self.flat.end_table(table);
         self.flat.create_vector(&[entry])
     }

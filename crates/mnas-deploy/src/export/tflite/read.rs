@@ -70,6 +70,15 @@ impl<'a> Table<'a> {
         (end <= bytes.len()).then_some(List { bytes, at, len })
     }
 
+    /// A table inside this one.
+    #[cfg(test)]
+    pub(crate) fn table(self, number: u16) -> Option<Table<'a>> {
+        let at = self.field(number)?;
+        let at = at.checked_add(u32_at(self.bytes, at)?)?;
+        let bytes = self.bytes;
+        Some(Table { bytes, at })
+    }
+
     /// A vector of tables.
     pub(crate) fn tables(self, number: u16) -> Option<List<'a>> {
         self.list(number, 4)
