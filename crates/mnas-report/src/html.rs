@@ -6,6 +6,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+#[cfg(test)]
+pub(crate) mod check;
 pub(crate) mod palette;
 mod policy;
 mod search;
@@ -79,9 +81,9 @@ fn top(view: &View) -> Markup {
                 (words::subject(view))
                 span class="status" { (view.facts.status) }
             }
-            h1 { (words::headline(view)) }
+            h1 { (unbroken(&words::headline(view))) }
             div class="lead" {
-                @for sentence in words::findings(view) { p { (sentence) } }
+                @for sentence in words::findings(view) { p { (unbroken(&sentence)) } }
             }
             (key_figures(view))
             nav aria-label="Sections" {
@@ -117,7 +119,8 @@ fn key_figures(view: &View) -> Markup {
             @if let Some(latency) = w.latency_ms {
                 div { dt { "Latency" } dd {
                     (ms(latency))
-                    small { (against(latency).unwrap_or_else(|| "median".into())) (iqr.unwrap_or_default()) }
+                    small { (unbroken(&against(latency).unwrap_or_else(|| "median".into())))
+                        (unbroken(&iqr.unwrap_or_default())) }
                 } }
             }
             @if let Some(macs) = w.macs {
@@ -141,7 +144,7 @@ fn provenance(view: &View) -> Markup {
                         @for origin in origins(view) {
                             tr {
                                 th scope="row" { (origin.what) }
-                                td { @for sentence in &origin.from { p { (sentence) } } }
+                                td { @for sentence in &origin.from { p { (unbroken(sentence)) } } }
                             }
                         }
                     }
@@ -165,4 +168,11 @@ fn responsive(
         div class="wide" { (draw(wide)?) }
         div class="narrow" { (draw(narrow)?) }
     })
+}
+
+/// A sentence whose numbers stay with their units.
+fn unbroken(text: &str) -> String {
+    text.replace(" ms", "\u{a0}ms")
+        .replace(" %", "\u{a0}%")
+        .replace(" s,", "\u{a0}s,")
 }

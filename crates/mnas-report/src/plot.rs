@@ -64,7 +64,7 @@ impl Frame {
         Self {
             width,
             height,
-            top: 26.0 + legend::ROW * legend_rows as f64,
+            top: 30.0 + legend::ROW * legend_rows as f64,
         }
     }
 
@@ -222,22 +222,27 @@ pub(crate) fn stair(points: &[(f64, f64)]) -> String {
     line(&corners)
 }
 
-/// Path data of round dots: strokes of no length with round ends.
-pub(crate) fn dots(points: &[(f64, f64)]) -> String {
-    let mut d = String::with_capacity(points.len() * 14);
-    for (x, y) in points {
-        d.push('M');
-        Px(*x).render_to(&mut d);
-        d.push(' ');
-        Px(*y).render_to(&mut d);
-        d.push_str("h0");
+/// Paths that a crowd is split into, so that where dots lie on dots the colour deepens.
+const LAYERS: usize = 8;
+
+/// A crowd of round dots: strokes of no length with round ends, in a few translucent paths.
+pub(crate) fn crowd(points: &[(f64, f64)]) -> Markup {
+    html! {
+        @for layer in 0..LAYERS.min(points.len()) {
+            path class="crowd" d=(dots(points.iter().skip(layer).step_by(LAYERS))) {}
+        }
     }
-    d
+}
+
+fn dots<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> String {
+    points
+        .map(|(x, y)| format!("M{} {}h0", Px(*x), Px(*y)))
+        .collect()
 }
 
 /// About how wide a label is.
 pub(crate) fn text_width(text: &str) -> f64 {
-    6.3 * text.chars().count() as f64
+    6.6 * text.chars().count() as f64
 }
 
 /// A chart as a file of its own: the style inside, light colours, a white ground.

@@ -172,13 +172,13 @@ fn next(out: &mut String, view: &View) {
         ));
         lines.push(("mnas predict DIR:best IMAGE", "what it says of an image"));
     } else {
-        lines.push(("mnas resume DIR", "go on where the study stopped"));
+        lines.push(("mnas resume DIR", "go on where it stopped"));
     }
     lines.push((
         "mnas report DIR --figures FOLDER",
         "the charts as SVG files",
     ));
     for (command, why) in lines {
-        let _ = writeln!(out, "  {command:<50}{why}");
+        let _ = writeln!(out, "  {command:<48}{why}");
     }
 }

@@ -17,7 +17,7 @@ pub(crate) const COLOURS: &[(&str, &str, &str)] = &[
     ("reference", "#7b3fa0", "#c08be0"),
     ("slow", "#c3cad2", "#46515d"),
     ("end", "#e9ebed", "#2b3138"),
-    ("conv", "#f6e3c5", "#4a3b20"),
+    ("conv", "#f8e9d0", "#41341b"),
     ("separable", "#d7ecd9", "#24412c"),
     ("bottleneck", "#d5e5f5", "#1f3b57"),
     ("gate", "#f3dceb", "#4b2942"),

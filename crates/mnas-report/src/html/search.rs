@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::responsive;
+use super::{responsive, unbroken};
 use crate::format::{count, significant, thousands};
 use crate::plot::{POINTS_MAX, controller, latency, reward, scatter};
 use crate::view::{Belief, State, View};
@@ -18,7 +18,7 @@ pub(super) fn scatter(view: &View) -> Markup {
             h2 { "Accuracy and latency" }
             @match chart {
                 Some(chart) => figure { (chart) figcaption { (scatter_caption(view)) } },
-                None => p class="note" { "No network has been trained and measured yet: " (words::counts(view)) },
+                None => p class="note" { "No network has been trained and measured yet." },
             }
         }
     }
@@ -52,27 +52,27 @@ pub(super) fn section(view: &View) -> Markup {
     let histogram = responsive((500.0, 320.0), (360.0, 300.0), |s| {
         latency::histogram(view, s)
     });
-    let entropy = responsive((500.0, 260.0), (360.0, 260.0), |s| {
+    let entropy = responsive((1030.0, 220.0), (360.0, 240.0), |s| {
         controller::entropy(view, s)
     });
     html! {
         section id="search" {
             h2 { "The search" }
-            p { (words::counts(view)) }
+            p { (unbroken(&words::counts(view))) }
             div class="pair" {
                 @if let Some(chart) = rewards {
-                    figure { (chart) figcaption { (reward_caption(view)) } }
+                    figure { (chart) figcaption { (unbroken(&reward_caption(view))) } }
                 }
                 @if let Some(chart) = histogram {
                     figure { (chart) figcaption {
                         "Median latency of each distinct network that was measured; the last bar counts all beyond."
                     } }
                 }
-                @if let Some(chart) = entropy {
-                    figure { (chart) figcaption {
-                        "How undecided the controller is after each batch: 1 is an even choice, 0 a certain one."
-                    } }
-                }
+            }
+            @if let Some(chart) = entropy {
+                figure { (chart) figcaption {
+                    "How undecided the controller is after each batch: 1 is an even choice, 0 a certain one."
+                } }
             }
             (beliefs(&view.beliefs))
         }

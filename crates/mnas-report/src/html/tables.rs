@@ -37,7 +37,7 @@ pub(super) fn finals(view: &View) -> Markup {
                         th scope="col" class="n" { "IQR, ms" }
                         th scope="col" class="n" { "Params" }
                         th scope="col" class="n" { "MACs" }
-                        th scope="col" { "Latency from, files" }
+                        th scope="col" { "From" }
                     } }
                     tbody { @for f in &view.finals { (final_row(f, wins(f))) } }
                 }
@@ -70,10 +70,16 @@ fn final_row(f: &FinalView, won: bool) -> Markup {
                 td class="n" data-v=[f.params] { (f.params.map_or("–".into(), si)) }
                 td class="n" data-v=[f.macs] { (f.macs.map_or("–".into(), si)) }
                 td {
-                    @if let Some(l) = &f.latency {
-                        small { (l.source) ", " (count(l.samples, "sample")) ", " (l.dropped) " dropped" }
+                    details {
+                        summary {
+                            (f.latency.as_ref().map_or("no samples".into(), |l| count(l.samples, "sample")))
+                            ", " (count(f.files.len() as u64, "file"))
+                        }
+                        @if let Some(l) = &f.latency {
+                            p { "Latency " (l.source) "; " (l.dropped) " samples dropped." }
+                        }
+                        @for file in &f.files { p { code { (file) } } }
                     }
-                    @for file in &f.files { br; small { code { (file) } } }
                 }
             }
         }
@@ -153,6 +159,7 @@ fn trial_row(view: &View, t: &TrialView) -> Markup {
                 (t.state.words())
                 @if on_front { ", front" }
                 @if finalist { ", finalist" }
+                @if let Some(failure) = &t.failure { br; small { (failure.kind) } }
                 @if let Some(original) = t.duplicate_of { br; small { "as trial " (original) } }
                 @if t.attempt > 1 { br; small { "attempt " (t.attempt) } }
             }

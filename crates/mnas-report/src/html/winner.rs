@@ -15,12 +15,16 @@ pub(super) fn section(view: &View) -> Markup {
             h2 { "The network of " (w.name) ", block by block" }
             @if let Some(net) = &w.architecture {
                 div class="network" {
+                    div {
                     figure {
                         (blocks::stack(net))
                         figcaption {
                             "Shapes are height × width × channels of one image. The bars compare the blocks: "
                             "above multiply-accumulates, below parameters."
                         }
+                    }
+                        h3 { "As text" }
+                        pre class="spec" { (w.spec) }
                     }
                     div {
                         h3 { "Inside a layer" }
@@ -37,9 +41,8 @@ pub(super) fn section(view: &View) -> Markup {
                 }
             } @else {
                 p class="note" { "The plan doesn't tell the shape of an image, so shapes and costs can't be drawn." }
+                pre class="spec" { (w.spec) }
             }
-            h3 { "As text" }
-            pre class="spec" { (w.spec) }
         }
     }
 }

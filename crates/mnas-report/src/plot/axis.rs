@@ -103,11 +103,6 @@ impl Range {
         }
     }
 
-    /// Whether no value was added.
-    pub(crate) fn is_empty(self) -> bool {
-        self.low > self.high
-    }
-
     /// Both ends moved outwards by a share of the length.
     pub(crate) fn padded(self, share: f64) -> Self {
         let pad = share * (self.high - self.low);
@@ -143,13 +138,17 @@ impl Range {
     }
 }
 
-/// The least of 1, 2, 2.5, 5 times a power of ten that is at least `raw`.
+/// The number nearest to `raw`, as ratios go, among 1, 2 and 5 times a power of ten.
 fn nice_step(raw: f64) -> f64 {
     let power = 10f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
-        .into_iter()
-        .find(|m| raw <= m * power * (1.0 + 1e-9));
-    step.unwrap_or(10.0) * power
+    // The bounds are geometric means of neighbours: sqrt(1 x 2), sqrt(2 x 5), sqrt(5 x 10).
+    let step = match raw / power {
+        r if r < 1.4142 => 1.0,
+        r if r < 3.1623 => 2.0,
+        r if r < 7.0711 => 5.0,
+        _ => 10.0,
+    };
+    step * power
 }
 
 /// Decimals needed to write multiples of `step` exactly, at most six.
@@ -182,12 +181,17 @@ mod tests {
                 1.0,
                 &["-0.0010", "-0.0005", "0.0000", "0.0005", "0.0010"],
             ),
-            (3.0, 3.0, 1.0, &["2.6", "2.8", "3.0", "3.2", "3.4"]),
+            (
+                3.0,
+                3.0,
+                1.0,
+                &["2.7", "2.8", "2.9", "3.0", "3.1", "3.2", "3.3"],
+            ),
             (
                 -5.0,
                 120.0,
                 1.0,
-                &["-25", "0", "25", "50", "75", "100", "125"],
+                &["-20", "0", "20", "40", "60", "80", "100", "120"],
             ),
         ];
         for (low, high, scale, want) in cases {
@@ -211,7 +215,7 @@ mod tests {
         let axis = Axis::new(Range::of([]), 5, 10.0, 20.0);
         assert_eq!(axis.px(0.0), 10.0);
         assert_eq!(axis.px(f64::INFINITY), 20.0);
-        assert!(Range::of([f64::NAN]).is_empty());
+        assert_eq!(Range::of([f64::NAN]), Range::of([]));
     }
 
     #[test]
@@ -224,6 +228,6 @@ mod tests {
         assert_eq!((tight.low, tight.high), (0.8, 0.9));
         let high = Range::without_high_stragglers(&[1.0, 1.1, 1.2, 1.3, 90.0]);
         assert_eq!(high.high, 90.0, "one in five is no straggler");
-        assert!(Range::without_low_stragglers(&[]).is_empty());
+        assert_eq!(Range::without_low_stragglers(&[]), Range::of([]));
     }
 }

@@ -7,9 +7,9 @@ use super::Px;
 use crate::format::si;
 use crate::view::{Architecture, Stage, StageKind, Step, StepRole};
 
-const WIDTH: f64 = 440.0;
-const BOX_LEFT: f64 = 84.0;
-const BOX_WIDTH: f64 = 210.0;
+const WIDTH: f64 = 364.0;
+const BOX_LEFT: f64 = 60.0;
+const BOX_WIDTH: f64 = 184.0;
 const BOX_HEIGHT: f64 = 40.0;
 const PITCH: f64 = 64.0;
 
@@ -32,9 +32,9 @@ pub(crate) fn stack(net: &Architecture) -> Markup {
             text class="shape" x=(Px(BOX_LEFT + BOX_WIDTH / 2.0)) y="14" text-anchor="middle" {
                 "image " (times(&net.input))
             }
-            text class="name" x=(Px(BOX_LEFT + BOX_WIDTH + 16.0)) y="14" { "MACs, parameters" }
+            text class="name" x=(Px(BOX_LEFT + BOX_WIDTH + 16.0)) y="14" { "MACs, params" }
             @for (i, stage) in net.stages.iter().enumerate() {
-                (block(stage, 30.0 + PITCH * i as f64, macs, params))
+                (block(stage, i == 0, 30.0 + PITCH * i as f64, (macs, params)))
             }
             text class="shape" x=(Px(BOX_LEFT + BOX_WIDTH / 2.0)) y=(Px(height - 10.0))
                 text-anchor="middle" { (net.classes) " classes" }
@@ -42,14 +42,15 @@ pub(crate) fn stack(net: &Architecture) -> Markup {
     }
 }
 
-fn block(stage: &Stage, top: f64, macs: f64, params: f64) -> Markup {
+/// One block, whose bars are shares of the greatest counts of multiply-accumulates and parameters.
+fn block(stage: &Stage, first: bool, top: f64, (macs, params): (f64, f64)) -> Markup {
     let middle = BOX_LEFT + BOX_WIDTH / 2.0;
     let share = |n: u64, most: f64| (100.0 * n as f64 / most).max(1.0);
     let right = BOX_LEFT + BOX_WIDTH + 16.0;
     html! {
         g {
             title { (stage.line) ": " (times(&stage.input)) " to " (times(&stage.output)) }
-            line class="flow" x1=(Px(middle)) x2=(Px(middle)) y1=(Px(top - 10.0)) y2=(Px(top - 1.0)) {}
+            line class="flow" x1=(Px(middle)) x2=(Px(middle)) y1=(Px(top - if first { 11.0 } else { 20.0 })) y2=(Px(top - 1.0)) {}
             path class="arrow" d=(format!("M{} {}l-4 -6h8Z", Px(middle), Px(top))) {}
             text class="tick" x="4" y=(Px(top + 17.0)) { (stage.name) }
             @if stage.stride > 1 { text class="tick" x="4" y=(Px(top + 33.0)) { "stride " (stage.stride) } }
@@ -95,12 +96,14 @@ fn features(stage: &Stage) -> String {
         Some("pool") => "pooled skip",
         Some(_) | None => "no skip",
     };
-    let words = match (stage.squeeze, stage.kind) {
-        (_, StageKind::Stem) => "batch norm, activation",
-        (true, _) => return format!("SE, {skip}"),
-        (false, _) => skip,
-    };
-    words.into()
+    match (stage.kind, stage.squeeze) {
+        (StageKind::Stem, _) => stage
+            .layer
+            .first()
+            .map_or(String::new(), |s| s.then.clone()),
+        (_, true) => format!("SE, {skip}"),
+        (_, false) => skip.into(),
+    }
 }
 
 /// What is inside a layer of each kind that the network has, each kind once.
@@ -123,64 +126,87 @@ pub(crate) fn layers(net: &Architecture) -> Vec<(String, Markup)> {
     drawn
 }
 
-const LAYER_WIDTH: f64 = 220.0;
+const LAYER_WIDTH: f64 = 236.0;
 const STEP_HEIGHT: f64 = 34.0;
 const STEP_PITCH: f64 = 56.0;
+const GATE_PITCH: f64 = 78.0;
+const MIDDLE: f64 = 112.0;
 
 /// One layer: its steps from top to bottom, the gate and the skip at their sides.
 fn layer(stage: &Stage, title: &str) -> Markup {
-    let main: Vec<&Step> = stage
-        .layer
-        .iter()
-        .filter(|s| s.role != StepRole::Skip)
-        .collect();
+    let main = || stage.layer.iter().filter(|s| s.role != StepRole::Skip);
     let skip = stage.layer.iter().find(|s| s.role == StepRole::Skip);
-    let height = 34.0 + STEP_PITCH * main.len() as f64 + if skip.is_some() { 34.0 } else { 10.0 };
-    let middle = 118.0;
-    let end = 24.0 + STEP_PITCH * main.len() as f64;
+    let mut end = 24.0;
+    let mut placed: Vec<(&Step, f64)> = vec![];
+    for step in main() {
+        placed.push((step, end));
+        end += match step.role {
+            StepRole::Gate => GATE_PITCH,
+            StepRole::Main | StepRole::Skip => STEP_PITCH,
+        };
+    }
+    let height = end + if skip.is_some() { 44.0 } else { 10.0 };
     html! {
         svg class="chart layer" xmlns="http://www.w3.org/2000/svg" role="img"
             viewBox=(format!("0 0 {LAYER_WIDTH} {height}")) width=(LAYER_WIDTH) height=(height)
             aria-label=(format!("A layer of {title}")) {
-            line class="flow" x1=(Px(middle)) x2=(Px(middle)) y1="4" y2=(Px(height - 6.0)) {}
-            path class="arrow" d=(format!("M{} {}l-4 -6h8Z", Px(middle), Px(height - 2.0))) {}
-            @for (i, step) in main.iter().enumerate() { (step_box(step, 24.0 + STEP_PITCH * i as f64, middle, stage.kind)) }
-            @if let Some(skip) = skip {
-                path class="skip" d=(format!(
-                    "M{m} 12H30Q22 12 22 20V{v}Q22 {w} 30 {w}H{e}",
-                    m = Px(middle), v = Px(end - 2.0), w = Px(end + 6.0), e = Px(middle - 9.0)
-                )) {}
-                (join(middle, end + 6.0, "+"))
-                text class="more" transform=(format!("translate(16 {}) rotate(-90)", Px(end / 2.0)))
-                    text-anchor="middle" { (skip.name) }
+            line class="flow" x1=(Px(MIDDLE)) x2=(Px(MIDDLE)) y1="2" y2=(Px(height - 6.0)) {}
+            path class="arrow" d=(format!("M{MIDDLE} {}l-4 -6h8Z", Px(height - 2.0))) {}
+            @for (step, top) in placed {
+                @match step.role {
+                    StepRole::Gate => (gate(step, top)),
+                    StepRole::Main | StepRole::Skip => (step_box(step, top, stage.kind)),
+                }
             }
+            @if let Some(skip) = skip { (skip_arc(&skip.name, end + 8.0)) }
         }
     }
 }
 
-fn step_box(step: &Step, top: f64, middle: f64, kind: StageKind) -> Markup {
-    let half = 76.0;
+/// The line around a layer, from its input to the sum at `bottom`.
+fn skip_arc(name: &str, bottom: f64) -> Markup {
+    let (from, to) = (bottom - 8.0, MIDDLE - 8.0);
     html! {
-        @if step.role == StepRole::Gate {
-            // The branch leaves the flow above its box and scales it below.
-            rect class="gate" x=(Px(middle - 4.0)) y=(Px(top - 4.0)) rx="5" width="98" height="30" {}
-            text class="what" x=(Px(middle + 45.0)) y=(Px(top + 8.5)) text-anchor="middle" { (step.name) }
-            text class="more" x=(Px(middle + 45.0)) y=(Px(top + 21.0)) text-anchor="middle" { (step.then) }
-            (join(middle, top + 37.0, "×"))
-        } @else {
-            rect class=(class(kind)) x=(Px(middle - half)) y=(Px(top)) rx="5" width=(Px(2.0 * half))
-                height=(Px(STEP_HEIGHT)) {}
-            text class="what" x=(Px(middle)) y=(Px(top + 14.5)) text-anchor="middle" { (step.name) }
-            text class="more" x=(Px(middle)) y=(Px(top + 28.0)) text-anchor="middle" { (step.then) }
-            text class="shape" x=(Px(middle + 8.0)) y=(Px(top + STEP_HEIGHT + 14.5)) { (times(&step.output)) }
-        }
+        path class="skip" d=(format!(
+            "M{MIDDLE} 11H30Q22 11 22 19V{}Q22 {bottom} 30 {bottom}H{to}", Px(from)
+        )) {}
+        (join(bottom, "+"))
+        text class="more" transform=(format!("translate(16 {}) rotate(-90)", Px(bottom / 2.0 + 6.0)))
+            text-anchor="middle" { (name) }
     }
 }
 
-fn join(x: f64, y: f64, sign: &str) -> Markup {
+/// The branch that leaves the flow at `top`, and scales it where it comes back.
+fn gate(step: &Step, top: f64) -> Markup {
+    let (centre, bottom) = (MIDDLE + 69.0, top + 52.0);
     html! {
-        circle class="join" cx=(Px(x)) cy=(Px(y)) r="8" {}
-        text class="what" x=(Px(x)) y=(Px(y + 4.0)) text-anchor="middle" { (sign) }
+        path class="skip" d=(format!(
+            "M{MIDDLE} {top}H{centre}V{}M{centre} {}V{bottom}H{}",
+            Px(top + 8.0), Px(top + 40.0), Px(MIDDLE + 8.0)
+        )) {}
+        rect class="gate" x=(Px(MIDDLE + 18.0)) y=(Px(top + 8.0)) rx="5" width="102" height="32" {}
+        text class="what" x=(Px(centre)) y=(Px(top + 21.5)) text-anchor="middle" { (step.name) }
+        text class="more" x=(Px(centre)) y=(Px(top + 34.5)) text-anchor="middle" { (step.then) }
+        (join(bottom, "×"))
+    }
+}
+
+fn step_box(step: &Step, top: f64, kind: StageKind) -> Markup {
+    let half = 72.0;
+    html! {
+        rect class=(class(kind)) x=(Px(MIDDLE - half)) y=(Px(top)) rx="5" width=(Px(2.0 * half))
+            height=(Px(STEP_HEIGHT)) {}
+        text class="what" x=(Px(MIDDLE)) y=(Px(top + 14.5)) text-anchor="middle" { (step.name) }
+        text class="more" x=(Px(MIDDLE)) y=(Px(top + 28.0)) text-anchor="middle" { (step.then) }
+        text class="shape" x=(Px(MIDDLE + 8.0)) y=(Px(top + STEP_HEIGHT + 14.0)) { (times(&step.output)) }
+    }
+}
+
+/// The place where two branches meet.
+fn join(y: f64, sign: &str) -> Markup {
+    html! {
+        circle class="join" cx=(Px(MIDDLE)) cy=(Px(y)) r="8" {}
+        text class="what" x=(Px(MIDDLE)) y=(Px(y + 4.0)) text-anchor="middle" { (sign) }
     }
 }
 

@@ -104,8 +104,14 @@ impl Labels {
                 .all(|t| at[0] >= t[2] || at[2] <= t[0] || at[1] >= t[3] || at[3] <= t[1]);
             if inside && free {
                 self.taken.push(at);
+                // Anchored at the point's side, so that a wider font grows away from the mark.
+                let (anchor, from) = match (dx > 0.0, dx < -width) {
+                    (true, _) => ("start", at[0]),
+                    (_, true) => ("end", at[2]),
+                    _ => ("middle", x),
+                };
                 return html! {
-                    text class="label halo" x=(Px(at[0])) y=(Px(y + dy)) { (text) }
+                    text class="label halo" x=(Px(from)) y=(Px(y + dy)) text-anchor=(anchor) { (text) }
                 };
             }
         }

@@ -1,10 +1,11 @@
-//! Reward over trials: each proposal, the moving average over distinct networks, and the best.
+//! Reward over trials: each proposal, the moving average over distinct trained networks, and the
+//! best.
 
 use maud::{Markup, html};
 
 use super::axis::{Axis, Range};
 use super::legend::{Key, Legend};
-use super::{Frame, Labelled, Mark, POINTS_MAX, dots, line, stair};
+use super::{Frame, Labelled, Mark, POINTS_MAX, line, stair};
 use crate::format::significant;
 use crate::view::{State, TrialView, View};
 
@@ -20,22 +21,17 @@ pub(crate) fn rewards(view: &View, size: (f64, f64)) -> Option<Markup> {
     }
     let window = window(rewarded.len());
     let average = moving_average(&rewarded, window);
-    let legend = Legend::new(entries(&rewarded, window, &average), size.0 - 8.0);
-    let frame = Frame::new(size, legend.rows());
-    let values: Vec<f64> = rewarded.iter().map(|r| r.1).collect();
-    let mut range = Range::without_low_stragglers(&values);
+    let mut range = Range::without_low_stragglers(&shaping(&rewarded));
     for (_, mean) in &average {
         range = range.with(*mean);
     }
+    let range = range.padded(0.04);
+    let legend = Legend::new(entries(&rewarded, range, window, &average), size.0 - 8.0);
+    let frame = Frame::new(size, legend.rows());
     let trials = Range::of(rewarded.iter().map(|r| r.0.trial as f64)).with(0.0);
     let ticks = frame.ticks_x().min(trials.high.max(1.0) as usize);
     let x = Axis::new(trials, ticks, frame.left(), frame.right());
-    let y = Axis::new(
-        range.padded(0.04),
-        frame.ticks_y(),
-        frame.bottom(),
-        frame.top,
-    );
+    let y = Axis::new(range, frame.ticks_y(), frame.bottom(), frame.top);
     let body = html! {
         (legend.draw())
         (frame.axes(
@@ -54,36 +50,49 @@ pub(crate) fn rewards(view: &View, size: (f64, f64)) -> Option<Markup> {
     Some(frame.svg("reward", "Reward over trials", &description, &body))
 }
 
+/// The rewards that set the range: those of trained networks, or all where none was trained. The
+/// zeros of failures would press the rest against the top.
+fn shaping(rewarded: &[(&TrialView, f64)]) -> Vec<f64> {
+    let trained = rewarded.iter().filter(|r| r.0.state == State::Done);
+    let trained: Vec<f64> = trained.map(|r| r.1).collect();
+    match trained.is_empty() {
+        true => rewarded.iter().map(|r| r.1).collect(),
+        false => trained,
+    }
+}
+
 fn entries(
     rewarded: &[(&TrialView, f64)],
+    range: Range,
     window: usize,
     average: &[(u64, f64)],
 ) -> Vec<(Key, String)> {
     let mut entries = vec![(Key::Mark(Mark::Dot), "trained".to_string())];
-    if rewarded.iter().any(|r| r.0.state != State::Done) {
+    let other = |r: &&(&TrialView, f64)| r.0.state != State::Done;
+    if rewarded.iter().filter(other).any(|r| r.1 >= range.low) {
         entries.push((Key::Mark(Mark::Faint), "not trained".into()));
     }
     if average.len() > 1 {
-        let text = format!("mean of the last {window} distinct");
+        let text = format!("mean of the last {window} trained");
         entries.push((Key::Line("average"), text));
     }
     entries.push((Key::Line("best"), "best so far".into()));
     entries
 }
 
-/// Distinct networks averaged: a twentieth of all, at least 5.
+/// Networks averaged: a tenth of all, at least 5.
 fn window(rewarded: usize) -> usize {
-    (rewarded / 20).max(5)
+    (rewarded / 10).max(5)
 }
 
-/// After each distinct network, the mean reward of the last `window` distinct ones.
+/// After each distinct trained network, the mean reward of the last `window` of them.
 fn moving_average(rewarded: &[(&TrialView, f64)], window: usize) -> Vec<(u64, f64)> {
-    let distinct: Vec<(u64, f64)> = rewarded
+    let trained: Vec<(u64, f64)> = rewarded
         .iter()
-        .filter(|(t, _)| t.duplicate_of.is_none())
+        .filter(|(t, _)| t.duplicate_of.is_none() && t.state == State::Done)
         .map(|(t, r)| (t.trial, *r))
         .collect();
-    distinct
+    trained
         .windows(window)
         .filter_map(|w| {
             let mean = w.iter().map(|p| p.1).sum::<f64>() / window as f64;
@@ -116,7 +125,7 @@ fn points(rewarded: &[(&TrialView, f64)], frame: &Frame, x: &Axis, y: &Axis) -> 
             .filter(|r| y.shows(r.1))
             .map(place)
             .collect();
-        return html! { path class="crowd" d=(dots(&shown)) {} };
+        return html! { (super::crowd(&shown)) };
     }
     html! {
         @for r in rewarded {

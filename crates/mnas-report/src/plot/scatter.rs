@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, Range};
 use super::legend::{Key, Labels, Legend};
-use super::{Frame, Labelled, Mark, POINTS_MAX, Px, dots, line, stair};
+use super::{Frame, Labelled, Mark, POINTS_MAX, Px, line, stair};
 use crate::format::{clip, ms, percent};
 use crate::view::{FinalView, State, TrialView, View};
 
@@ -205,7 +205,7 @@ fn points(frame: &Frame, crowd: &[Point], x: &Axis, y: &Axis) -> Markup {
         } @else {
             @let shown: Vec<(f64, f64)> =
                 crowd.iter().filter(plain).filter(|p| !off(p)).map(place).collect();
-            path class="crowd" d=(dots(&shown)) {}
+            (super::crowd(&shown))
         }
         @for p in crowd.iter().filter(|p| p.mark == Mark::Front) {
             @let (px, py) = place(p);
@@ -247,6 +247,10 @@ fn labels(
     }
     for p in crowd.iter().filter(|p| p.mark == Mark::Front) {
         labels.avoid(x.px(p.latency_ms), y.px(p.accuracy), 8.0, 8.0);
+    }
+    if let Some(target) = view.facts.target_ms {
+        let height = frame.bottom() - frame.top;
+        labels.avoid(x.px(target), frame.top + height / 2.0, 4.0, height);
     }
     let named = |mark: Mark| {
         move |f: &&FinalView| match mark {

@@ -286,7 +286,7 @@ fn gate(branch: &[&Node], output: String) -> Step {
         .collect();
     Step {
         name: "SE".into(),
-        then: format!("pool, FC {}", widths.join(", FC ")),
+        then: format!("FC {}", widths.join(", FC ")),
         output,
         role: StepRole::Gate,
     }

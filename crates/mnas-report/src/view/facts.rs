@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Facts;
 use super::search::source;
-use crate::format::{ms, significant};
+use crate::format::ms;
 
 /// Facts of a study.
 pub(super) fn facts(study: &Study) -> Facts {
@@ -121,7 +121,7 @@ fn sources(study: &Study) -> Vec<String> {
 /// The reward's formula with its numbers.
 fn formula(objective: &Objective) -> String {
     let target = ms(objective.target_ms);
-    let n = |x: f64| significant(x).replace('-', "\u{2212}");
+    let n = |x: f64| x.to_string().replace('-', "\u{2212}");
     match objective.kind {
         ObjectiveKind::Soft { alpha, beta } if alpha == beta => {
             format!("accuracy × (latency / {target})^{}", n(beta))
