@@ -4,7 +4,7 @@
 use mnas_deploy::{Format, ModelMeta, export, fold_batch_norm, interpret, read_model};
 use proptest::prelude::*;
 
-use super::networks::{Case, blocks, random_graph, random_network, single_ops};
+use super::networks::{Case, blocks, random_graph, random_network, shared_inputs, single_ops};
 use super::relative_difference;
 
 /// Folding rounds each scaled weight once.
@@ -45,7 +45,11 @@ fn folding_keeps_values_on_networks() {
     let networks = (0..10).map(random_network).chain(blocks());
     for case in networks {
         let difference = fold_difference(&case);
-        assert!(difference <= FOLD_TOLERANCE, "{}: {difference:e}", case.name);
+        assert!(
+            difference <= FOLD_TOLERANCE,
+            "{}: {difference:e}",
+            case.name
+        );
     }
 }
 
@@ -83,7 +87,11 @@ mod embedded_engine {
             let expected = interpret(&case.graph, &case.weights, &case.input);
             let difference = relative_difference(&run(&case), &expected);
             let name = &case.name;
-            assert!(difference <= TOLERANCE, "{name}: {difference:e}\n{}", case.graph);
+            assert!(
+                difference <= TOLERANCE,
+                "{name}: {difference:e}\n{}",
+                case.graph
+            );
             if difference > worst.0 {
                 worst = (difference, case.name);
             }
@@ -93,7 +101,7 @@ mod embedded_engine {
 
     #[test]
     fn agrees_on_single_operations() {
-        check(single_ops());
+        check(single_ops().into_iter().chain(shared_inputs()));
     }
 
     #[test]

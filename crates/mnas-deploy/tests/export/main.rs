@@ -11,13 +11,19 @@ fn relative_difference(got: &[f32], expected: &[f32]) -> f64 {
     if got.len() != expected.len() {
         return f64::NAN;
     }
-    let largest = expected.iter().fold(0.0, |m, v| f64::max(m, f64::from(v.abs())));
+    let largest = expected
+        .iter()
+        .fold(0.0, |m, v| f64::max(m, f64::from(v.abs())));
     let worst = got.iter().zip(expected).fold(0.0, |m, (a, b)| {
         let d = (f64::from(*a) - f64::from(*b)).abs();
         // `max` would drop a NaN.
         if d.is_nan() || d > m { d } else { m }
     });
-    if largest > 0.0 { worst / largest } else { worst }
+    if largest > 0.0 {
+        worst / largest
+    } else {
+        worst
+    }
 }
 
 #[test]

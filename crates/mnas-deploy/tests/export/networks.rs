@@ -40,7 +40,9 @@ impl Case {
 pub(crate) fn random_weights(graph: &Graph, random: &mut Stream) -> Weights {
     let mut weights = Weights::default();
     for spec in graph.params() {
-        let data = (0..spec.len()).map(|_| draw(&spec, random) as f32).collect();
+        let data = (0..spec.len())
+            .map(|_| draw(&spec, random) as f32)
+            .collect();
         let shape = spec.shape;
         weights.tensors.insert(spec.name, Tensor { shape, data });
     }
@@ -75,8 +77,21 @@ const ACTIVATIONS: [Activation; 4] = [
 /// The answer is the primitive's own value, so nothing averages a misplaced pixel away.
 pub(crate) fn single_ops() -> Vec<Case> {
     let mut cases = vec![];
-    for shape in [Shape::new(7, 9, 3), Shape::new(8, 6, 1), Shape::new(1, 1, 5)] {
-        for (kernel, stride) in [(1, 1), (1, 2), (3, 1), (3, 2), (5, 2), (5, 3), (7, 1), (3, 4)] {
+    for shape in [
+        Shape::new(7, 9, 3),
+        Shape::new(8, 6, 1),
+        Shape::new(1, 1, 5),
+    ] {
+        for (kernel, stride) in [
+            (1, 1),
+            (1, 2),
+            (3, 1),
+            (3, 2),
+            (5, 2),
+            (5, 3),
+            (7, 1),
+            (3, 4),
+        ] {
             for bias in [false, true] {
                 let filters = 4;
                 let conv = Op::Conv {
@@ -92,7 +107,10 @@ pub(crate) fn single_ops() -> Vec<Case> {
                 };
                 cases.extend([conv, depthwise].map(|op| (shape, op)));
             }
-            let pools = [Op::AvgPool { kernel, stride }, Op::MaxPool { kernel, stride }];
+            let pools = [
+                Op::AvgPool { kernel, stride },
+                Op::MaxPool { kernel, stride },
+            ];
             cases.extend(pools.map(|op| (shape, op)));
         }
         let rest = [
@@ -145,6 +163,38 @@ fn single_op(shape: Shape, op: Op) -> Graph {
     b.finish(y)
 }
 
+/// An activation beside a second reader of its input, after each primitive that may absorb it.
+pub(crate) fn shared_inputs() -> Vec<Case> {
+    let (kernel, stride, bias) = (3, 1, true);
+    let filters = 3;
+    let makers = [
+        Op::Conv {
+            kernel,
+            stride,
+            filters,
+            bias,
+        },
+        Op::DepthwiseConv {
+            kernel,
+            stride,
+            bias,
+        },
+        Op::BATCH_NORM,
+        Op::AvgPool { kernel, stride },
+        Op::MaxPool { kernel, stride },
+    ];
+    let pairs = makers.iter().flat_map(|m| ACTIVATIONS.map(|a| (*m, a)));
+    let case = |(maker, activation): (Op, Activation)| {
+        let mut b = GraphBuilder::new(Shape::new(5, 6, 3)).unwrap();
+        let made = b.add("made", maker, &[b.input()]).unwrap();
+        let act = b.add("act", Op::Act(activation), &[made]).unwrap();
+        let both = b.add("both", Op::Concat, &[made, act]).unwrap();
+        let name = format!("shared {maker:?} before {activation}");
+        Case::new(name, b.finish(both))
+    };
+    pairs.map(case).collect()
+}
+
 /// A graph of up to 14 random primitives, half the time with a classifier after them.
 pub(crate) fn random_graph(seed: u64) -> Case {
     let random = &mut stream(seed, 0, Purpose::Sample);
@@ -160,7 +210,9 @@ pub(crate) fn random_graph(seed: u64) -> Case {
     if random.below(2) == 0 {
         last = b.add("pool", Op::GlobalAvgPool, &[last]).unwrap();
         let features = 1 + random.below(6);
-        last = b.add("classifier", Op::Linear { features }, &[last]).unwrap();
+        last = b
+            .add("classifier", Op::Linear { features }, &[last])
+            .unwrap();
     }
     Case::new(format!("graph {seed}"), b.finish(last))
 }
@@ -173,7 +225,11 @@ fn random_op(b: &mut GraphBuilder, nodes: &[NodeId], random: &mut Stream, i: usi
     let kernel = [1, 3, 5, 7][random.below(4)];
     let stride = [1, 1, 2, 3][random.below(4)];
     let (bias, filters) = (random.below(2) == 0, 1 + random.below(7));
-    let alike: Vec<NodeId> = nodes.iter().copied().filter(|n| b.shape(*n) == shape).collect();
+    let alike: Vec<NodeId> = nodes
+        .iter()
+        .copied()
+        .filter(|n| b.shape(*n) == shape)
+        .collect();
     let partner = alike[random.below(alike.len())];
     let name = format!("n{i}");
     let (op, inputs) = match random.below(12) {
@@ -198,7 +254,9 @@ fn random_op(b: &mut GraphBuilder, nodes: &[NodeId], random: &mut Stream, i: usi
         5 => (Op::Act(ACTIVATIONS[random.below(4)]), vec![x]),
         6 => (Op::Add, vec![x, partner]),
         7 => {
-            let pooled = b.add(&format!("{name}.pool"), Op::GlobalAvgPool, &[x]).unwrap();
+            let pooled = b
+                .add(&format!("{name}.pool"), Op::GlobalAvgPool, &[x])
+                .unwrap();
             let features = shape.c;
             let inner = Op::Linear { features };
             let inner = b.add(&format!("{name}.inner"), inner, &[pooled]).unwrap();
@@ -232,12 +290,21 @@ pub(crate) fn blocks() -> Vec<Case> {
         "ir_r2_k3_s1_e6_c8_skipnone_actrelu6",
         "ir_r2_k3_s3_e2_c8_se1",
     ];
-    const INPUTS: [Shape; 3] = [Shape::new(16, 16, 3), Shape::new(13, 11, 1), Shape::new(5, 9, 3)];
+    const INPUTS: [Shape; 3] = [
+        Shape::new(16, 16, 3),
+        Shape::new(13, 11, 1),
+        Shape::new(5, 9, 3),
+    ];
     let mut cases = vec![];
     for input in INPUTS {
         for block in BLOCKS {
             let text = format!("stem_k3_s2_c8\n{block}\nhead_c16_drop0.2");
-            cases.push(Case::of_text(format!("{block} on {input}"), &text, input, 5));
+            cases.push(Case::of_text(
+                format!("{block} on {input}"),
+                &text,
+                input,
+                5,
+            ));
         }
     }
     cases
@@ -278,7 +345,11 @@ pub(crate) fn random_network(seed: u64) -> Case {
             pick(ACTS)
         ));
     }
-    lines.push(format!("head_{}{}", pick(&["c0", "c24"]), pick(&["", "_drop0.2"])));
+    lines.push(format!(
+        "head_{}{}",
+        pick(&["c0", "c24"]),
+        pick(&["", "_drop0.2"])
+    ));
     let side = |r: &mut Stream| 9 + r.below(24);
     let input = Shape::new(side(random), side(random), [1, 3][random.below(2)]);
     Case::of_text(format!("network {seed}"), &lines.join("\n"), input, 7)

@@ -9,7 +9,7 @@ use std::process::Command;
 use mnas_deploy::{Format, ModelMeta, export, interpret};
 use serde_json::{Value, json};
 
-use super::networks::{Case, blocks, random_graph, random_network, single_ops, zoo};
+use super::networks::{Case, blocks, random_graph, random_network, shared_inputs, single_ops, zoo};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -21,6 +21,7 @@ fn oracle() {
     };
     let folder = tempfile::tempdir().unwrap();
     let mut cases = single_ops();
+    cases.extend(shared_inputs());
     cases.extend(blocks());
     cases.extend((0..20).map(random_network));
     cases.extend((0..60).map(random_graph));
@@ -76,13 +77,18 @@ fn write(folder: &Path, i: usize, case: &Case) -> Value {
     }
     let expected = interpret(&case.graph, &case.weights, &case.input);
     let is_network = case.graph.nodes().len() > 20;
-    let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    let (low, high) = expected
+        .iter()
+        .fold((f32::MAX, f32::MIN), |(low, high), v| {
+            (low.min(*v), high.max(*v))
+        });
     assert!(
         !is_network || high - low > 1e-3 * high.abs().max(low.abs()),
         "{}: logits from {low} to {high} would hide differences",
         case.name
     );
-    let bytes = |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let bytes =
+        |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|v| v.to_le_bytes()).collect() };
     fs::write(path("input"), bytes(&case.input)).unwrap();
     fs::write(path("expected"), bytes(&expected)).unwrap();
     let (x, y) = (case.graph.input_shape(), case.graph.output_shape());
