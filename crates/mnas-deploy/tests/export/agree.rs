@@ -4,7 +4,7 @@
 use mnas_deploy::{Format, ModelMeta, export, fold_batch_norm, interpret, read_model};
 use proptest::prelude::*;
 
-use super::networks::{Case, blocks, random_graph, random_network, shared_inputs, single_ops};
+use super::networks::{Case, blocks, random_graph, random_network};
 use super::relative_difference;
 
 /// Folding rounds each scaled weight once.
@@ -60,7 +60,7 @@ mod embedded_engine {
     use rten_tensor::{NdTensor, Tensor};
 
     use super::*;
-    use crate::networks::zoo;
+    use crate::networks::{shared_inputs, single_ops, zoo};
 
     const TOLERANCE: f64 = 1e-4;
 
