@@ -140,6 +140,7 @@ fn provenance(view: &View) -> Markup {
             h2 { "Where each number came from" }
             div class="scroll" {
                 table class="origins" {
+                    caption { "What each kind of number on this page rests on." }
                     tbody {
                         @for origin in origins(view) {
                             tr {

@@ -66,6 +66,17 @@ impl View {
         }
     }
 
+    /// The name of a latency axis, which tells where no latency was measured.
+    pub(crate) fn latency_axis(&self) -> &'static str {
+        let records = self.trials.iter().filter_map(|t| t.latency.as_ref());
+        let mut records = records.chain(self.finals.iter().filter_map(|f| f.latency.as_ref()));
+        if records.all(|l| l.predicted) {
+            "predicted latency, ms"
+        } else {
+            "latency, ms"
+        }
+    }
+
     /// The finals entry of the winner, where there is one.
     pub(crate) fn winning_final(&self) -> Option<&FinalView> {
         let name = &self.winner.as_ref()?.name;
@@ -308,6 +319,8 @@ pub struct Winner {
     pub test_accuracy: Option<f64>,
     /// Median latency.
     pub latency_ms: Option<f64>,
+    /// The device and engine that measured it, or the table that predicted it.
+    pub latency_source: Option<String>,
     /// Trainable values.
     pub params: Option<u64>,
     /// Multiply-accumulates.

@@ -60,13 +60,14 @@ pub(crate) fn target(view: &View, w: &Winner) -> Option<String> {
     let (target, latency) = (view.facts.target_ms?, w.latency_ms?);
     let apart = 100.0 * (latency / target - 1.0);
     let how_far = if apart.abs() < 0.05 {
-        "exactly".into()
+        "right at".into()
     } else {
         let side = if apart < 0.0 { "under" } else { "over" };
         format!("{} % {side}", significant(apart.abs()))
     };
+    let source = w.latency_source.as_deref().unwrap_or("of unknown source");
     Some(format!(
-        "A prediction takes {}, {how_far} the target of {}.",
+        "An image takes {}, {how_far} the target of {} ({source}).",
         ms(latency),
         ms(target)
     ))
@@ -80,13 +81,13 @@ pub(crate) fn comparison(winner: &FinalView, reference: &FinalView) -> Option<St
     };
     let points = 100.0 * (ours - theirs);
     let accuracy = match points {
-        p if p.abs() < 0.005 => format!("as accurate on the {split} images"),
+        p if p.abs() < 0.005 => format!("equally accurate on the {split} images"),
         p if p > 0.0 => format!("{p:.2} points more accurate on the {split} images"),
         p => format!("{:.2} points less accurate on the {split} images", -p),
     };
     let ratio = reference.latency_ms? / winner.latency_ms?;
     let speed = match ratio {
-        r if (0.995..1.005).contains(&r) => "as fast".into(),
+        r if (0.995..1.005).contains(&r) => "equally fast".into(),
         r if r > 1.0 => format!("{r:.2} times as fast"),
         r => format!("{:.2} times as slow", 1.0 / r),
     };
@@ -155,4 +156,83 @@ fn capital(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string());
     first.unwrap_or_default() + chars.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    #[test]
+    fn a_comparison_says_what_the_numbers_say() {
+        let sample = Sample {
+            trials: 40,
+            mishaps: false,
+            finals: true,
+            seed: 2,
+        };
+        let view = View::of(&sample.study());
+        let winner = view.winning_final().unwrap();
+        let with = |points: f64, ratio: f64| {
+            let mut other = winner.clone();
+            other.name = "other".into();
+            other.test_accuracy = winner.test_accuracy.map(|a| a - points / 100.0);
+            other.latency_ms = winner.latency_ms.map(|l| l * ratio);
+            comparison(winner, &other).unwrap()
+        };
+        let cases = [
+            (
+                1.5,
+                1.25,
+                "1.50 points more accurate on the test images and 1.25 times as fast",
+            ),
+            (
+                -0.4,
+                0.5,
+                "0.40 points less accurate on the test images and 2.00 times as slow",
+            ),
+            (
+                0.0,
+                1.0,
+                "equally accurate on the test images and equally fast",
+            ),
+        ];
+        for (points, ratio, words) in cases {
+            let said = with(points, ratio);
+            assert!(said.contains(words), "{said}");
+        }
+        let mut untested = winner.clone();
+        untested.test_accuracy = None;
+        let said = comparison(winner, &untested).unwrap();
+        assert!(
+            said.contains("equally accurate on the validation images"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn the_target_is_met_or_missed() {
+        let sample = Sample {
+            trials: 40,
+            mishaps: false,
+            finals: true,
+            seed: 2,
+        };
+        let mut view = View::of(&sample.study());
+        let mut winner = view.winner.clone().unwrap();
+        winner.latency_ms = Some(0.8);
+        let cases = [
+            (
+                1.0,
+                "0.800 ms, 20.0 % under the target of 1.00 ms (measured on host",
+            ),
+            (0.64, "0.800 ms, 25.0 % over the target of 0.640 ms"),
+            (0.8, "0.800 ms, right at the target of 0.800 ms"),
+        ];
+        for (target_ms, words) in cases {
+            view.facts.target_ms = Some(target_ms);
+            let said = target(&view, &winner).unwrap();
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }

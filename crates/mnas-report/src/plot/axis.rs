@@ -141,11 +141,12 @@ impl Range {
 /// The number nearest to `raw`, as ratios go, among 1, 2 and 5 times a power of ten.
 fn nice_step(raw: f64) -> f64 {
     let power = 10f64.powf(raw.log10().floor());
-    // The bounds are geometric means of neighbours: sqrt(1 x 2), sqrt(2 x 5), sqrt(5 x 10).
-    let step = match raw / power {
-        r if r < 1.4142 => 1.0,
-        r if r < 3.1623 => 2.0,
-        r if r < 7.0711 => 5.0,
+    // Squared, the geometric means of neighbours (1 x 2, 2 x 5, 5 x 10) are whole numbers.
+    let ratio = raw / power;
+    let step = match ratio * ratio {
+        r if r < 2.0 => 1.0,
+        r if r < 10.0 => 2.0,
+        r if r < 50.0 => 5.0,
         _ => 10.0,
     };
     step * power

@@ -53,7 +53,7 @@ pub(crate) fn histogram(view: &View, size: (f64, f64)) -> Option<Markup> {
     let body = html! {
         (legend.draw())
         (frame.axes(
-            &Labelled { axis: &x, name: "latency, ms", scale: 1.0 },
+            &Labelled { axis: &x, name: view.latency_axis(), scale: 1.0 },
             &Labelled { axis: &y, name: "networks", scale: 1.0 },
         ))
         (bars(&bins, &x, &y, width))

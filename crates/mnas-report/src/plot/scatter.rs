@@ -31,7 +31,7 @@ pub(crate) fn scatter(view: &View, size: (f64, f64)) -> Option<Markup> {
     let body = html! {
         (legend.draw())
         (frame.axes(
-            &Labelled { axis: &x, name: "latency, ms", scale: 1.0 },
+            &Labelled { axis: &x, name: view.latency_axis(), scale: 1.0 },
             &Labelled { axis: &y, name: "top-1 accuracy on the validation split, %", scale: 100.0 },
         ))
         (over_target(view, &frame, &x))

@@ -88,7 +88,11 @@ fn status(study: &Study) -> String {
     match (study.ended_ms(), study.stopped()) {
         (Some(_), _) => "complete".into(),
         (None, Some(reason)) => format!("stopped: {reason}"),
-        (None, None) if !study.finalists().is_empty() => "in the final round".into(),
+        (None, None) if !study.finalists().is_empty() => format!(
+            "in the final round, {} of {} networks done",
+            study.finals().len(),
+            study.finalists().len()
+        ),
         (None, None) => match study.budget() {
             Some(budget) => format!("searching, {done} of {budget} proposals made"),
             None => format!("searching, {done} proposals made"),

@@ -84,10 +84,10 @@ fn best_and_winner_keep_the_target() {
 fn without_a_finalist_in_time_the_best_reward_wins() {
     let mut events = SAMPLE.events();
     for event in &mut events {
-        if let mnas_search::Event::FinalDone { result } = event {
-            if let mnas_search::FinalOutcome::Done { latency, .. } = &mut result.outcome {
-                latency.median_ms *= 3.0;
-            }
+        if let mnas_search::Event::FinalDone { result } = event
+            && let mnas_search::FinalOutcome::Done { latency, .. } = &mut result.outcome
+        {
+            latency.median_ms *= 3.0;
         }
     }
     let study = Study::fold(&events).unwrap();
@@ -118,19 +118,14 @@ fn json_keeps_its_names_and_reads_back() {
     );
     let json = serde_json::to_string_pretty(&view).unwrap();
     assert_eq!(serde_json::from_str::<View>(&json).unwrap(), view);
-    let mut shown: serde_json::Value = serde_json::from_str(&json).unwrap();
-    // One trial shows the shape; the plan has a snapshot where it is written.
-    shown["facts"]["plan"] = "(the plan)".into();
-    shown["trials"].as_array_mut().unwrap().truncate(1);
-    shown["front"].as_array_mut().unwrap().truncate(1);
-    shown["batches"].as_array_mut().unwrap().truncate(1);
-    if let Some(beliefs) = shown["beliefs"].as_array_mut() {
-        beliefs.truncate(1);
-    }
-    shown["winner"]["architecture"]["stages"]
-        .as_array_mut()
-        .unwrap()
-        .truncate(2);
+    // One of each list shows the shape.
+    let mut shown = view.clone();
+    shown.facts.plan = serde_json::Value::Null;
+    shown.trials.truncate(1);
+    shown.front.truncate(1);
+    shown.beliefs.truncate(1);
+    let winner = shown.winner.as_mut().unwrap();
+    winner.architecture.as_mut().unwrap().stages.truncate(1);
     insta::assert_snapshot!(serde_json::to_string_pretty(&shown).unwrap());
     let keys: Vec<usize> = ["\"totals\"", "\"trials\"", "\"front\"", "\"best\""]
         .iter()
