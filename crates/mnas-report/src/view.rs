@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mnas_search::Study;
+use mnas_search::{Space, Study};
 use serde::{Deserialize, Serialize};
 
 mod architecture;
@@ -41,14 +41,11 @@ pub struct View {
 impl View {
     /// The view of a study, finished or not.
     pub fn of(study: &Study) -> Self {
-        let facts = facts::facts(study);
+        let space = facts::space(study);
+        let facts = facts::facts(study, space.as_ref());
         let trials = search::trials(study);
         let by_id = |id: u64| trials.iter().find(|t| t.trial == id).cloned();
-        let mut front: Vec<TrialView> = study.front().iter().filter_map(|t| by_id(t.id)).collect();
-        front.sort_by(|a, b| {
-            let key = |t: &TrialView| t.latency_ms.unwrap_or(f64::INFINITY);
-            key(a).total_cmp(&key(b)).then(a.trial.cmp(&b.trial))
-        });
+        let front: Vec<TrialView> = study.front().iter().filter_map(|t| by_id(t.id)).collect();
         let best = study.best_within_target().or_else(|| study.best());
         let best = best.and_then(|t| by_id(t.id));
         let finals = finals::finals(study);
@@ -61,7 +58,7 @@ impl View {
             winner,
             finals,
             batches: search::batches(study),
-            beliefs: search::beliefs(study),
+            beliefs: search::beliefs(study, space.as_ref().map_or(&[], Space::decisions)),
             trials,
         }
     }

@@ -12,9 +12,8 @@ use super::search::source;
 use crate::format::ms;
 
 /// Facts of a study.
-pub(super) fn facts(study: &Study) -> Facts {
+pub(super) fn facts(study: &Study, space: Option<&Space>) -> Facts {
     let plan = study.plan();
-    let space = space(study);
     Facts {
         status: status(study),
         data: text(plan, "/data/source"),
@@ -30,7 +29,7 @@ pub(super) fn facts(study: &Study) -> Facts {
         }),
         space: text(plan, "/space/name"),
         space_size_log10: None,
-        decisions: space.as_ref().map(|s| s.decisions().len() as u64),
+        decisions: space.map(|s| s.decisions().len() as u64),
         algorithm: text(plan, "/controller/algorithm"),
         objective: study.objective().map(|o| formula(&o)),
         seed: study.seed(),

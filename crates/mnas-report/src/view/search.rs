@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mnas_search::{
-    Failure, FailureKind, LatencyRecord, LatencySource, Limit, Outcome, Study, Trial,
+    Decision, Failure, FailureKind, LatencyRecord, LatencySource, Limit, Outcome, Study, Trial,
 };
 
 use super::{BatchView, Belief, FailureView, FinalView, LatencyView, State, Totals, TrialView};
@@ -167,32 +167,22 @@ pub(super) fn batches(study: &Study) -> Vec<BatchView> {
         .collect()
 }
 
-/// The probabilities after the last batch seen, with the names of the space's decisions. A space
-/// whose decisions don't match them gives none: wrong names would be worse.
-pub(super) fn beliefs(study: &Study) -> Vec<Belief> {
-    let last = study.batches().iter().rev();
-    let Some(diagnostics) = last.filter_map(|b| b.diagnostics.as_ref()).next() else {
+/// The probabilities after the last batch seen, with the names of the space's decisions. Decisions
+/// that don't match them give none: wrong names would be worse.
+pub(super) fn beliefs(study: &Study, decisions: &[Decision]) -> Vec<Belief> {
+    let mut newest_first = study.batches().iter().rev();
+    let Some(last) = newest_first.find_map(|b| b.diagnostics.as_ref()) else {
         return vec![];
     };
-    let Some(space) = super::facts::space(study) else {
-        return vec![];
-    };
-    let decisions = space.decisions();
-    let rows = &diagnostics.probabilities;
-    let fits = decisions.len() == rows.len()
-        && decisions
-            .iter()
-            .zip(rows)
-            .all(|(d, p)| d.choices.len() == p.len());
+    let rows = &last.probabilities;
+    let mut pairs = decisions.iter().zip(rows);
+    let fits = decisions.len() == rows.len() && pairs.all(|(d, p)| d.choices.len() == p.len());
     if !fits {
         return vec![];
     }
-    decisions
-        .iter()
-        .zip(rows)
-        .map(|(d, p)| Belief {
-            decision: d.name.clone(),
-            choices: d.choices.iter().cloned().zip(p.iter().copied()).collect(),
-        })
-        .collect()
+    let named = |(d, p): (&Decision, &Vec<f64>)| Belief {
+        decision: d.name.clone(),
+        choices: d.choices.iter().cloned().zip(p.iter().copied()).collect(),
+    };
+    decisions.iter().zip(rows).map(named).collect()
 }

@@ -106,6 +106,35 @@ fn without_a_finalist_in_time_the_best_reward_wins() {
 }
 
 #[test]
+fn beliefs_have_the_names_of_the_decisions_they_fit() {
+    let study = SAMPLE.study();
+    let last = study.batches().last().unwrap();
+    let rows = &last.diagnostics.as_ref().unwrap().probabilities;
+    let decision = |i: usize| mnas_search::Decision {
+        name: format!("block{}.{}", i / 5 + 1, i % 5),
+        choices: (0..rows[i].len()).map(|c| format!("choice {c}")).collect(),
+    };
+    let mut decisions: Vec<mnas_search::Decision> = (0..rows.len()).map(decision).collect();
+    let beliefs = search::beliefs(&study, &decisions);
+    assert_eq!(beliefs.len(), rows.len());
+    for (belief, row) in beliefs.iter().zip(rows) {
+        let told: Vec<f64> = belief.choices.iter().map(|c| c.1).collect();
+        assert_eq!(&told, row, "{}", belief.decision);
+    }
+    assert_eq!(beliefs[7].decision, "block2.2");
+    assert_eq!(beliefs[7].choices[1].0, "choice 1");
+
+    let mut view = View::of(&study);
+    view.beliefs = beliefs;
+    let page = crate::html(&view);
+    assert!(page.contains("What the controller would choose now (15 decisions)"));
+
+    decisions[3].choices.push("one too many".into());
+    assert!(search::beliefs(&study, &decisions).is_empty());
+    assert!(search::beliefs(&study, &decisions[1..]).is_empty());
+}
+
+#[test]
 fn json_keeps_its_names_and_reads_back() {
     let view = View::of(
         &Sample {
