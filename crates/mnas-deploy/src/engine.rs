@@ -33,7 +33,7 @@ pub enum EngineId {
     LiteRt,
     /// ONNX Runtime's CPU provider.
     Ort,
-    /// rten, in Rust. Three to four times slower than the other two on x86.
+    /// rten, in Rust: four to ten times slower than the other two on x86.
     Rten,
 }
 

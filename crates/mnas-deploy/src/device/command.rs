@@ -23,24 +23,23 @@
 //! reply. The program ends when its standard input does. A reply that is late, too long or not of
 //! this form ends the program; it is started again for the next network.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use super::{Candidate, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource};
 use crate::export::{Format, ModelFile, ModelMeta, export};
 use crate::measure::statistics::{quantile, spread};
-use crate::measure::{MeasureError, MeasurePlan, Precision, Samples};
+use crate::measure::{MeasureError, MeasurePlan, Samples};
 
 mod process;
+mod protocol;
 
 use process::Process;
+use protocol::{Hello, Request, VERSION, check_reply, garbage, to_line};
 
 const SCHEME: &str = "command";
 const USAGE: &str = "command:PROGRAM   asks a program, by JSON lines";
-/// The version of the protocol.
-const PROTOCOL: u32 = 1;
 /// Spread of the rounds' medians above which a measurement is called noisy.
 const ROUND_SPREAD_MAX: f64 = 0.05;
 
@@ -155,50 +154,11 @@ impl Limits {
     };
 }
 
-#[derive(Serialize)]
-#[serde(tag = "request", rename_all = "lowercase")]
-enum Request<'a> {
-    Hello {
-        protocol: u32,
-    },
-    Measure {
-        id: u64,
-        name: &'a str,
-        spec: &'a str,
-        model: &'a Path,
-        format: Format,
-        runs: usize,
-        warmup: usize,
-        seconds_max: f64,
-        precision: Precision,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Hello {
-    protocol: u32,
-    device: String,
-    engine: String,
-    format: Format,
-    library_hash: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reply {
-    id: u64,
-    times_ms: Option<Vec<f64>>,
-    #[serde(default)]
-    dropped: u32,
-    error: Option<String>,
-}
-
 /// A model to pass on: name, text (empty where unknown) and file.
 struct Job<'a> {
     name: &'a str,
     spec: &'a str,
-    file: Result<std::borrow::Cow<'a, ModelFile>, MeasureError>,
+    file: Result<Cow<'a, ModelFile>, MeasureError>,
 }
 
 pub(crate) struct Command {
@@ -334,20 +294,14 @@ impl Command {
     }
 }
 
-fn to_line(request: &Request<'_>) -> String {
-    let text = serde_json::to_string(request)
-        .expect("a request is numbers and text; a model's path is made here and valid text");
-    text + "\n"
-}
-
 fn greet(program: &Path, limits: &Limits) -> Result<(Process, Hello), CommandError> {
     let mut process = Process::start(program, limits.line)?;
-    let request = to_line(&Request::Hello { protocol: PROTOCOL });
+    let request = to_line(&Request::Hello { protocol: VERSION });
     let line = process.exchange(&request, limits.hello)?;
     let hello: Hello =
         serde_json::from_slice(&line).map_err(|e| garbage(program, &line, e.to_string()))?;
-    if hello.protocol != PROTOCOL {
-        let problem = format!("protocol {} instead of {PROTOCOL}", hello.protocol);
+    if hello.protocol != VERSION {
+        let problem = format!("protocol {} instead of {VERSION}", hello.protocol);
         return Err(garbage(program, &line, problem));
     }
     let hash = hello.library_hash.as_deref().unwrap_or_default();
@@ -358,49 +312,18 @@ fn greet(program: &Path, limits: &Limits) -> Result<(Process, Hello), CommandErr
     Ok((process, hello))
 }
 
-/// Times and dropped samples, or the program's own error; `Err` where the reply makes no sense.
-type Answer = Result<(Vec<f64>, u32), String>;
-
-fn check_reply(line: &[u8], id: u64, runs: usize) -> Result<Answer, String> {
-    let reply: Reply = serde_json::from_slice(line).map_err(|e| e.to_string())?;
-    if reply.id != id {
-        return Err(format!("id {} instead of {id}", reply.id));
-    }
-    match (reply.times_ms, reply.error) {
-        (None, Some(message)) => Ok(Err(message)),
-        (Some(times), None) if times.len() < runs => {
-            Err(format!("{} times instead of {runs}", times.len()))
-        }
-        (Some(times), None) => match times.iter().find(|t| !(**t > 0.0 && t.is_finite())) {
-            Some(bad) => Err(format!("{bad} ms is no latency")),
-            None => Ok(Ok((times, reply.dropped))),
-        },
-        _ => Err("exactly one of times_ms and error is needed".into()),
-    }
-}
-
-fn garbage(program: &Path, line: &[u8], problem: String) -> CommandError {
-    const SHOWN: usize = 200;
-    let start = &line[..line.len().min(SHOWN)];
-    CommandError::Garbage {
-        program: program.into(),
-        reply: String::from_utf8_lossy(start).into_owned(),
-        problem,
-    }
-}
-
 /// The samples of one network as rounds come in.
 struct Series<'a> {
     name: &'a str,
     spec: &'a str,
-    file: std::borrow::Cow<'a, ModelFile>,
+    file: Cow<'a, ModelFile>,
     times_ms: Vec<f64>,
     dropped: u32,
     medians: Vec<f64>,
 }
 
 impl<'a> Series<'a> {
-    fn new(name: &'a str, spec: &'a str, file: std::borrow::Cow<'a, ModelFile>) -> Self {
+    fn new(name: &'a str, spec: &'a str, file: Cow<'a, ModelFile>) -> Self {
         Self {
             name,
             spec,
@@ -458,7 +381,7 @@ impl Device for Command {
             .map(|c| Job {
                 name: c.name,
                 spec: c.spec,
-                file: job(c).map(std::borrow::Cow::Owned).map_err(Into::into),
+                file: job(c).map(Cow::Owned).map_err(Into::into),
             })
             .collect();
         self.measure_jobs(jobs, plan)
@@ -474,7 +397,7 @@ impl Device for Command {
             .map(|m| Job {
                 name: m.name,
                 spec: "",
-                file: Ok(std::borrow::Cow::Borrowed(m.file)),
+                file: Ok(Cow::Borrowed(m.file)),
             })
             .collect();
         self.measure_jobs(jobs, plan)

@@ -45,10 +45,8 @@ struct Abi {
 
 /// The calls of a version `major.minor.patch`; `None` = not supported.
 fn abi(version: &str) -> Option<Abi> {
-    let numbers: Vec<u32> = version
-        .split('.')
-        .map_while(|part| part.parse().ok())
-        .collect();
+    let parts = version.split('.').map(|part| part.parse::<u32>());
+    let numbers = parts.collect::<Result<Vec<u32>, _>>().ok()?;
     match numbers[..] {
         [2, 1, patch] if patch >= 3 => Some(Abi {
             model_takes_environment: patch >= 6,

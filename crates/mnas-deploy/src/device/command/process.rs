@@ -89,8 +89,14 @@ impl Process {
         }
     }
 
-    /// How the program ended; it may have closed its output only.
+    /// How the program ended. One that closed its output and doesn't end by itself is ended.
     fn status(&mut self) -> String {
+        for _ in 0..50 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
         self.end();
         match self.child.wait() {
             Ok(status) => status.to_string(),

@@ -4,7 +4,7 @@
 
 use std::ffi::c_void;
 use std::path::Path;
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 use libloading::Library;
 
@@ -26,6 +26,36 @@ const WRITE: i32 = 1;
 const RANK_MAX: usize = 8;
 /// Flatbuffers hold weights at 16-byte offsets; kernels want them at 64-byte addresses.
 const ALIGNMENT: usize = 64;
+
+/// `LiteRtEnvOption`: a tag, then a `LiteRtAny` (a type, then eight bytes); 24 bytes by the headers.
+#[repr(C)]
+struct EnvironmentOption {
+    tag: i32,
+    tag_padding: u32,
+    value_type: i32,
+    type_padding: u32,
+    value: i64,
+}
+
+impl EnvironmentOption {
+    /// An integer option; type 2 is `kLiteRtAnyTypeInt`.
+    const fn int(tag: i32, value: i64) -> Self {
+        Self {
+            tag,
+            tag_padding: 0,
+            value_type: 2,
+            type_padding: 0,
+            value,
+        }
+    }
+}
+
+/// Looks for no GPU or NPU (`kLiteRtEnvOptionTagAutoRegisterAccelerators`) and writes errors only
+/// (`kLiteRtEnvOptionTagMinLoggerSeverity`) to standard error.
+const ENVIRONMENT: [EnvironmentOption; 2] = [
+    EnvironmentOption::int(24, CPU as i64),
+    EnvironmentOption::int(25, 3),
+];
 
 /// A call that LiteRT refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +143,7 @@ macro_rules! api {
 }
 
 api! {
-    create_environment: "LiteRtCreateEnvironment", (i32, *const c_void, *mut Handle) -> Status;
+    create_environment: "LiteRtCreateEnvironment", (i32, *const EnvironmentOption, *mut Handle) -> Status;
     destroy_environment: "LiteRtDestroyEnvironment", (Handle);
     // Takes the environment first since 2.1.6: resolved as a bare address and cast at the call.
     create_model: "LiteRtCreateModelFromBuffer", ();
@@ -226,7 +256,9 @@ impl Model {
         let environment = Owned::make(
             "LiteRtCreateEnvironment",
             api.destroy_environment,
-            |out| unsafe { (api.create_environment)(0, null(), out) },
+            |out| unsafe {
+                (api.create_environment)(ENVIRONMENT.len() as i32, ENVIRONMENT.as_ptr(), out)
+            },
         )?;
         let model = Owned::make(
             "LiteRtCreateModelFromBuffer",
