@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Optimizer;
 
+mod arena;
+mod pass;
+mod plan;
+mod session;
+mod tensors;
+#[cfg(test)]
+mod tests;
+
+use session::CpuSession;
+
 /// Makes sessions; one per kind of processor.
 pub trait Engine: Send + Sync {
     /// Lower-case name, as `cpu`.
@@ -201,12 +211,7 @@ impl Engine for CpuEngine {
         "cpu"
     }
 
-    fn compile(&self, graph: &Graph, _spec: &SessionSpec) -> Result<Box<dyn Session>, EngineError> {
-        let node = graph.node(graph.output());
-        Err(EngineError::Unsupported {
-            op: node.op.name(),
-            node: node.name.clone(),
-            engine: "cpu",
-        })
+    fn compile(&self, graph: &Graph, spec: &SessionSpec) -> Result<Box<dyn Session>, EngineError> {
+        Ok(Box::new(CpuSession::new(graph, spec)?))
     }
 }

@@ -1,0 +1,456 @@
+//! Dense convolution: patches of a tile of output pixels are laid out as rows of a matrix, a few
+//! rows of the window at a time so that they stay in the second-level cache.
+
+use std::ops::Range;
+
+#[cfg(test)]
+mod tests;
+
+use crate::isa::{Isa, dispatched};
+use crate::pointwise::{DoubleScratch, SendRight, join_partials, upstream_tile};
+use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
+use crate::simd::{Vector, channel_blocks};
+use crate::source::{Moments, Upstream};
+use crate::stats::{TileMoments, carve, scratch_len};
+use crate::tile::{self, Size, Tile};
+use crate::window::Window;
+use crate::workers::{Floats, Shared, Workers, share};
+
+/// Most tasks of one phase.
+const TASKS: usize = 16;
+/// Floats of patches laid out at once.
+const PATCHES: usize = 64 * 1024;
+/// Floats of partial weight gradients beyond which tasks cut channels instead of rows.
+const PARTIALS: usize = 512 * 1024;
+
+/// Extents of a dense convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DenseShape {
+    /// The window and its images.
+    pub window: Window,
+    /// Channels read.
+    pub inputs: usize,
+    /// Channels written.
+    pub outputs: usize,
+}
+
+impl DenseShape {
+    /// Values of the kernel tensor `[outputs, kernel, kernel, inputs]`.
+    pub fn weights(&self) -> usize {
+        self.outputs * self.patch()
+    }
+
+    /// Values under the whole window.
+    fn patch(&self) -> usize {
+        self.window.kernel * self.line()
+    }
+
+    /// Values under one row of the window.
+    fn line(&self) -> usize {
+        self.window.kernel * self.inputs
+    }
+
+    /// Output pixels per tile.
+    fn tile_rows(&self) -> usize {
+        (PATCHES / self.line() / 48 * 48).clamp(48, 480)
+    }
+
+    /// Rows of the window laid out at once.
+    fn lines_at_once(&self) -> usize {
+        (PATCHES / (self.line() * self.tile_rows())).clamp(1, self.window.kernel)
+    }
+
+    /// The window's rows in groups that are laid out at once.
+    fn groups(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (k, g) = (self.window.kernel, self.lines_at_once());
+        (0..k).step_by(g).map(move |kh| kh..(kh + g).min(k))
+    }
+
+    fn row_tasks(&self) -> usize {
+        self.window.outputs().div_ceil(self.tile_rows()).clamp(1, TASKS)
+    }
+
+    fn row_range(&self, task: usize, tasks: usize) -> Range<usize> {
+        share(self.window.outputs(), self.tile_rows(), task, tasks)
+    }
+
+    fn tiles(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (end, step) = (rows.end, self.tile_rows());
+        rows.step_by(step).map(move |r| r..(r + step).min(end))
+    }
+
+    fn patches_len(&self) -> usize {
+        self.tile_rows() * self.lines_at_once() * self.line()
+    }
+
+    fn check(&self, x: usize, weights: usize) {
+        self.window.check();
+        assert_eq!(x, self.window.inputs() * self.inputs, "dense input");
+        assert_eq!(weights, self.weights(), "dense weights");
+    }
+}
+
+/// `out` = convolution of `x` with `weights` (`[outputs, kernel, kernel, inputs]`) `(+ bias)`.
+/// With `moments`, the output's mean and deviation per channel too.
+///
+/// # Panics
+/// If a slice doesn't have the shape's length.
+pub fn dense_forward(
+    workers: &mut Workers,
+    shape: &DenseShape,
+    x: &[f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    moments: Option<&mut Moments>,
+) {
+    shape.check(x.len(), weights.len());
+    let outputs = shape.outputs;
+    assert_eq!(out.len(), shape.window.outputs() * outputs, "dense output");
+    assert!(bias.is_none_or(|b| b.len() == outputs), "dense bias");
+    let isa = workers.isa();
+    let lanes = isa.lanes();
+    let mut packed = std::mem::take(&mut workers.packed);
+    pack_forward(workers, shape, weights, &mut packed);
+    let right = SendRight(Right::packed(&packed, shape.patch(), outputs, lanes));
+    let right = &right;
+    let row_tasks = shape.row_tasks();
+    let column_tasks = (TASKS / row_tasks).min(outputs / (3 * lanes)).max(1);
+    let mut sums = std::mem::take(&mut workers.sums);
+    sums.resize(row_tasks * 2 * outputs, 0.0);
+    let (target, totals) = (Shared::new(out), Shared::new(&mut sums));
+    let gather = moments.is_some();
+    workers.run(row_tasks * column_tasks, |task, scratch| {
+        let (rt, ct) = (task / column_tasks, task % column_tasks);
+        let columns = share(outputs, lanes, ct, column_tasks);
+        let width = columns.len();
+        let [patches, stats, total] =
+            carve(scratch, [shape.patches_len(), scratch_len(width), 4 * width]);
+        let mut local = DoubleScratch::new(total);
+        let mut gathered = TileMoments::new(width, stats, local.slice());
+        for rows in shape.tiles(shape.row_range(rt, row_tasks)) {
+            let n = rows.len();
+            // SAFETY: rows and columns of this task lie within the checked slices, and no other
+            // task writes them.
+            unsafe {
+                let start = target.pointer().add(rows.start * outputs + columns.start);
+                for lines in shape.groups() {
+                    let depth = lines.len() * shape.line();
+                    layout(isa, shape, x, &rows, &lines, patches);
+                    let left = Left { start: patches.as_ptr(), row: depth, step: 1 };
+                    let c = Out { start, row: outputs, accumulate: lines.start > 0 };
+                    let b = right.0.from_column(columns.start, lanes);
+                    let from = b.start.add(lines.start * shape.line() * b.step);
+                    let b = Right { start: from, ..b };
+                    product(isa, Extents { m: n, n: width, k: depth }, left, b, c);
+                }
+                if let Some(b) = bias {
+                    let b = b[columns.clone()].as_ptr();
+                    let size = Size { rows: n, width };
+                    tile::add_row(isa, size, Tile { start, row: outputs }, b);
+                }
+                if gather {
+                    gathered.add(isa, n, Tile { start: start.cast_const(), row: outputs });
+                }
+            }
+        }
+        gathered.close();
+        local.scatter(&totals, rt * 2 * outputs, outputs, &columns);
+    });
+    if let Some(m) = moments {
+        assert_eq!(m.mean.len(), outputs, "moments: channels");
+        m.join(&sums, (0..row_tasks).map(|t| shape.row_range(t, row_tasks).len()));
+    }
+    (workers.sums, workers.packed) = (sums, packed);
+}
+
+/// Packs the weights for [`dense_forward`].
+fn pack_forward(workers: &Workers, shape: &DenseShape, weights: &[f32], packed: &mut Floats) {
+    let lanes = workers.isa().lanes();
+    let (k, n) = (shape.patch(), shape.outputs);
+    let space = Shared::new(packed.at_least(packed_len(k, n, lanes)));
+    let vectors = n.div_ceil(lanes);
+    let tasks = TASKS.min(vectors);
+    workers.run(tasks, |task, _| {
+        let mine = share(vectors, 1, task, tasks);
+        // SAFETY: tasks own disjoint vectors.
+        let out = unsafe { space.part(mine.start * k * lanes..mine.end * k * lanes) };
+        pack(weights, (k, n), (1, k), lanes, mine, out);
+    });
+}
+
+/// Lays out the patches of output pixels `rows` under the window's rows `lines`:
+/// `[pixel][line][column][channel]`, zero where the window leaves the image.
+fn layout(
+    isa: Isa,
+    shape: &DenseShape,
+    x: &[f32],
+    rows: &Range<usize>,
+    lines: &Range<usize>,
+    out: &mut [f32],
+) {
+    let (w, c, line) = (&shape.window, shape.inputs, shape.line());
+    assert!(out.len() >= rows.len() * lines.len() * line);
+    for (p, patch) in rows.clone().zip(out.chunks_exact_mut(lines.len() * line)) {
+        let (image, o, q) = place(w, p);
+        let (ys, xs) = (w.rows_at(o), w.columns_at(q));
+        for (kh, part) in lines.clone().zip(patch.chunks_exact_mut(line)) {
+            if !ys.contains(&kh) || xs.is_empty() {
+                part.fill(0.0);
+                continue;
+            }
+            let (head, rest) = part.split_at_mut(xs.start * c);
+            let (inner, tail) = rest.split_at_mut(xs.len() * c);
+            let at = ((image * w.h + o * w.stride + kh - w.before[0]) * w.w) * c;
+            let at = at + (q * w.stride + xs.start - w.before[1]) * c;
+            let source = &x[at..at + inner.len()];
+            head.fill(0.0);
+            tail.fill(0.0);
+            // SAFETY: both slices have the same length.
+            unsafe { copy(isa, source.as_ptr(), inner.as_mut_ptr(), inner.len()) };
+        }
+    }
+}
+
+/// Image, row and column of output pixel `p`.
+fn place(w: &Window, p: usize) -> (usize, usize, usize) {
+    let pixels = w.out_h * w.out_w;
+    (p / pixels, p % pixels / w.out_w, p % w.out_w)
+}
+
+dispatched!(unsafe fn copy = copy_v(from: *const f32, to: *mut f32, len: usize));
+dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
+
+/// # Safety
+/// `len` floats at both pointers.
+#[inline(always)]
+unsafe fn copy_v<V: Vector>(from: *const f32, to: *mut f32, len: usize) {
+    // SAFETY: blocks stay within len.
+    unsafe {
+        channel_blocks!(V, len, |j, n, FULL| {
+            V::get::<FULL>(from.add(j), n).put::<FULL>(to.add(j), n);
+        });
+    }
+}
+
+/// `to += from`.
+///
+/// # Safety
+/// `len` floats at both pointers.
+#[inline(always)]
+unsafe fn add_v<V: Vector>(from: *const f32, to: *mut f32, len: usize) {
+    // SAFETY: blocks stay within len.
+    unsafe {
+        channel_blocks!(V, len, |j, n, FULL| {
+            let sum = V::get::<FULL>(from.add(j), n).add(V::get::<FULL>(to.add(j), n));
+            sum.put::<FULL>(to.add(j), n);
+        });
+    }
+}
+
+/// Gradients of [`dense_forward`]: of weights, of the bias, and of `x` into `input_gradient`
+/// (added to what is there where `accumulate`) where wanted.
+///
+/// # Panics
+/// If a slice doesn't have the shape's length.
+pub fn dense_backward(
+    workers: &mut Workers,
+    shape: &DenseShape,
+    x: &[f32],
+    weights: &[f32],
+    upstream: &Upstream,
+    weight_gradient: &mut [f32],
+    bias_gradient: Option<&mut [f32]>,
+    input_gradient: Option<(&mut [f32], bool)>,
+) {
+    shape.check(x.len(), weights.len());
+    upstream.check(shape.window.outputs() * shape.outputs, shape.outputs);
+    assert_eq!(weight_gradient.len(), weights.len(), "dense weight gradient");
+    let pass = Backward { shape, x, upstream, isa: workers.isa() };
+    if let Some(b) = bias_gradient {
+        pass.bias(workers, b);
+    }
+    let fits = (PARTIALS / weights.len()).min(shape.row_tasks());
+    if fits >= 4 {
+        pass.weights_by_rows(workers, fits, weight_gradient);
+    } else {
+        pass.weights_by_channels(workers, weight_gradient);
+    }
+    if let Some((out, accumulate)) = input_gradient {
+        pass.input(workers, weights, out, accumulate);
+    }
+}
+
+/// The factors of the gradients.
+struct Backward<'a> {
+    shape: &'a DenseShape,
+    x: &'a [f32],
+    upstream: &'a Upstream<'a>,
+    isa: Isa,
+}
+
+impl Backward<'_> {
+    fn bias(&self, workers: &Workers, out: &mut [f32]) {
+        let outputs = self.shape.outputs;
+        assert_eq!(out.len(), outputs, "dense bias gradient");
+        out.fill(0.0);
+        let target = Shared::new(out);
+        workers.run(1, |_, scratch| {
+            let [space] = carve(scratch, [self.shape.tile_rows() * outputs]);
+            for rows in self.shape.tiles(0..self.shape.window.outputs()) {
+                let size = Size { rows: rows.len(), width: outputs };
+                // SAFETY: rows lie within the upstream; the only task writes the bias.
+                unsafe {
+                    let all = 0..outputs;
+                    let g = upstream_tile(self.isa, outputs, self.upstream, &rows, &all, space);
+                    tile::sum_rows(self.isa, size, g, target.pointer());
+                }
+            }
+        });
+    }
+
+    /// Each task sums the weight gradient of its rows.
+    fn weights_by_rows(&self, workers: &mut Workers, tasks: usize, out: &mut [f32]) {
+        let values = out.len();
+        let mut partial = std::mem::take(&mut workers.partial);
+        let parts = Shared::new(partial.at_least(tasks * values));
+        workers.run(tasks, |task, scratch| {
+            // SAFETY: each task has its own part.
+            let dw = unsafe { parts.part(task * values..(task + 1) * values) };
+            let rows = self.shape.row_range(task, tasks);
+            if rows.is_empty() {
+                dw.fill(0.0);
+            }
+            let all = 0..self.shape.outputs;
+            self.weight_rows(rows, &all, 0..self.shape.window.kernel, dw.as_mut_ptr(), scratch);
+        });
+        join_partials(workers, &partial[..tasks * values], out);
+        workers.partial = partial;
+    }
+
+    /// Each task computes some output channels of one row of the window.
+    fn weights_by_channels(&self, workers: &Workers, out: &mut [f32]) {
+        let shape = self.shape;
+        let kernel = shape.window.kernel;
+        let blocks = (shape.outputs / 48).clamp(1, TASKS.div_ceil(kernel));
+        let target = Shared::new(out);
+        workers.run(kernel * blocks, |task, scratch| {
+            let columns = share(shape.outputs, 16, task / kernel, blocks);
+            let line = task % kernel..task % kernel + 1;
+            // Tasks own disjoint channels and window rows of the gradient, which is checked.
+            let start = target.pointer().wrapping_add(columns.start * shape.patch());
+            self.weight_rows(0..shape.window.outputs(), &columns, line, start, scratch);
+        });
+    }
+
+    /// Weight gradient of output channels `columns` under the window's rows `lines`, over output
+    /// pixels `rows`; `dw` starts at the first channel and is overwritten.
+    fn weight_rows(
+        &self,
+        rows: Range<usize>,
+        columns: &Range<usize>,
+        lines: Range<usize>,
+        dw: *mut f32,
+        scratch: &mut Floats,
+    ) {
+        let shape = self.shape;
+        let sizes = [shape.patches_len(), shape.tile_rows() * columns.len()];
+        let [patches, gradient] = carve(scratch, sizes);
+        if columns.is_empty() {
+            return;
+        }
+        for (i, rows) in shape.tiles(rows).enumerate() {
+            // SAFETY: rows and columns lie within the checked slices; the caller gives each task
+            // its own part of the weight gradient.
+            unsafe {
+                let outputs = shape.outputs;
+                let g = upstream_tile(self.isa, outputs, self.upstream, &rows, columns, gradient);
+                let left = Left { start: g.start, row: 1, step: g.row };
+                let mut kh = lines.start;
+                while kh < lines.end {
+                    let group = kh..(kh + shape.lines_at_once()).min(lines.end);
+                    let depth = group.len() * shape.line();
+                    layout(self.isa, shape, self.x, &rows, &group, patches);
+                    let lanes = self.isa.lanes();
+                    let right =
+                        Right { start: patches.as_ptr(), column: lanes, step: depth, padded: false };
+                    let start = dw.add(kh * shape.line());
+                    let out = Out { start, row: shape.patch(), accumulate: i > 0 };
+                    let e = Extents { m: columns.len(), n: depth, k: rows.len() };
+                    product(self.isa, e, left, right, out);
+                    kh = group.end;
+                }
+            }
+        }
+    }
+
+    /// Gradient of the input: per image, `g · W` scattered back under the window.
+    fn input(&self, workers: &mut Workers, weights: &[f32], out: &mut [f32], accumulate: bool) {
+        let (shape, w) = (self.shape, &self.shape.window);
+        assert_eq!(out.len(), self.x.len(), "dense input gradient");
+        let lanes = self.isa.lanes();
+        let (line, outputs) = (shape.line(), shape.outputs);
+        let line_len = packed_len(outputs, line, lanes);
+        let mut packed = std::mem::take(&mut workers.packed);
+        let space = Shared::new(packed.at_least(w.kernel * line_len));
+        workers.run(w.kernel, |kh, _| {
+            // SAFETY: tasks own disjoint window rows.
+            let out = unsafe { space.part(kh * line_len..(kh + 1) * line_len) };
+            let from = &weights[kh * line..];
+            let vectors = 0..line.div_ceil(lanes);
+            pack(from, (outputs, line), (shape.patch(), 1), lanes, vectors, out);
+        });
+        let image_len = w.h * w.w * shape.inputs;
+        let (target, packed_ref) = (Shared::new(out), &packed);
+        let tasks = w.images.min(TASKS);
+        workers.run(tasks, |task, scratch| {
+            for image in share(w.images, 1, task, tasks) {
+                // SAFETY: images belong to one task each.
+                let dx = unsafe { target.part(image * image_len..(image + 1) * image_len) };
+                if !accumulate {
+                    dx.fill(0.0);
+                }
+                self.input_image(image, packed_ref, dx, scratch);
+            }
+        });
+        workers.packed = packed;
+    }
+
+    fn input_image(&self, image: usize, packed: &[f32], dx: &mut [f32], scratch: &mut Floats) {
+        let (shape, w, c) = (self.shape, &self.shape.window, self.shape.inputs);
+        let (line, outputs, lanes) = (shape.line(), shape.outputs, self.isa.lanes());
+        let sizes = [shape.tile_rows() * line, shape.tile_rows() * outputs];
+        let [patches, gradient] = carve(scratch, sizes);
+        let pixels = w.out_h * w.out_w;
+        for rows in shape.tiles(image * pixels..(image + 1) * pixels) {
+            let all = 0..outputs;
+            // SAFETY: rows lie within the upstream.
+            let g = unsafe {
+                upstream_tile(self.isa, outputs, self.upstream, &rows, &all, gradient)
+            };
+            for kh in 0..w.kernel {
+                let line_len = packed_len(outputs, line, lanes);
+                let packed = &packed[kh * line_len..(kh + 1) * line_len];
+                let right = Right::packed(packed, outputs, line, lanes);
+                let left = Left { start: g.start, row: g.row, step: 1 };
+                let out = Out { start: patches.as_mut_ptr(), row: line, accumulate: false };
+                let e = Extents { m: rows.len(), n: line, k: outputs };
+                // SAFETY: patches hold a tile of lines.
+                unsafe { product(self.isa, e, left, right, out) };
+                for (p, patch) in rows.clone().zip(patches.chunks_exact(line)) {
+                    let (_, o, q) = place(w, p);
+                    let xs = w.columns_at(q);
+                    if !w.rows_at(o).contains(&kh) || xs.is_empty() {
+                        continue;
+                    }
+                    let y = o * w.stride + kh - w.before[0];
+                    let x = q * w.stride + xs.start - w.before[1];
+                    let to = &mut dx[(y * w.w + x) * c..][..xs.len() * c];
+                    let from = &patch[xs.start * c..xs.end * c];
+                    // SAFETY: both slices have the same length.
+                    unsafe { add(self.isa, from.as_ptr(), to.as_mut_ptr(), to.len()) };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The matrix-product kernel under pointwise, dense and linear layers: `C (+)= A · B`.
+//!
+//! `B` is read as vectors of columns, either packed ([`Packed`]) or in place; `A` is read one
+//! value at a time with free strides, so the same kernel serves `x·Wᵀ`, `g·W` and `gᵀ·x`.
+
+use crate::isa::dispatched;
+use crate::simd::Vector;
+
+/// Left factor: `A(i, k)` lies at `start + i * row + k * step`.
+#[derive(Clone, Copy)]
+pub(crate) struct Left {
+    pub(crate) start: *const f32,
+    pub(crate) row: usize,
+    pub(crate) step: usize,
+}
+
+/// Right factor: `B(k, j)` lies at `start + (j / L) * column + k * step + j % L`, `L` lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Right {
+    pub(crate) start: *const f32,
+    /// Distance between vectors of columns.
+    pub(crate) column: usize,
+    /// Distance between rows.
+    pub(crate) step: usize,
+    /// Whether the last vector is padded to a whole one, as packing does.
+    pub(crate) padded: bool,
+}
+
+/// Product: `C(i, j)` lies at `start + i * row + j`.
+#[derive(Clone, Copy)]
+pub(crate) struct Out {
+    pub(crate) start: *mut f32,
+    pub(crate) row: usize,
+    /// Whether the product is added to what is there.
+    pub(crate) accumulate: bool,
+}
+
+/// Extents: `C` is `m x n`, summed over `k`.
+#[derive(Clone, Copy)]
+pub(crate) struct Extents {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+}
+
+/// Length of `k x n` packed for vectors of `lanes`.
+pub(crate) fn packed_len(k: usize, n: usize, lanes: usize) -> usize {
+    n.div_ceil(lanes) * k * lanes
+}
+
+impl Right {
+    /// A right factor packed by [`pack`].
+    pub(crate) fn packed(data: &[f32], k: usize, n: usize, lanes: usize) -> Self {
+        assert!(data.len() >= packed_len(k, n, lanes));
+        Self { start: data.as_ptr(), column: k * lanes, step: lanes, padded: true }
+    }
+
+    /// The part from column `j` (a multiple of `lanes`) on.
+    pub(crate) fn from_column(self, j: usize, lanes: usize) -> Self {
+        debug_assert!(j.is_multiple_of(lanes));
+        Self { start: self.start.wrapping_add(j / lanes * self.column), ..self }
+    }
+}
+
+/// Packs vectors of columns `vectors` of `B` (`B(k, j)` at `b[k * step + j * column]`) into `out`,
+/// the whole of whose first vector is at index 0: `[vector][k][lane]`, missing lanes 0.
+pub(crate) fn pack(
+    b: &[f32],
+    (k, n): (usize, usize),
+    (step, column): (usize, usize),
+    lanes: usize,
+    vectors: std::ops::Range<usize>,
+    out: &mut [f32],
+) {
+    for (v, panel) in vectors.zip(out.chunks_exact_mut(k * lanes)) {
+        let j = v * lanes;
+        let width = lanes.min(n - j);
+        if column == 1 {
+            for (kk, line) in panel.chunks_exact_mut(lanes).enumerate() {
+                line[..width].copy_from_slice(&b[kk * step + j..][..width]);
+                line[width..].fill(0.0);
+            }
+        } else {
+            if width < lanes {
+                panel.fill(0.0);
+            }
+            // Blocks of 16 keep both the lines read and the lines written in the first cache.
+            for k0 in (0..k).step_by(16) {
+                let end = (k0 + 16).min(k);
+                for lane in 0..width {
+                    let source = &b[(j + lane) * column..];
+                    for kk in k0..end {
+                        panel[kk * lanes + lane] = source[kk * step];
+                    }
+                }
+            }
+        }
+    }
+}
+
+dispatched!(pub(crate) unsafe fn product = product_v(e: Extents, a: Left, b: Right, c: Out));
+
+/// `C (+)= A · B`.
+///
+/// # Safety
+/// The pointers must be valid for the extents and strides, and `C` overlap neither factor.
+#[inline(always)]
+unsafe fn product_v<V: Vector>(e: Extents, a: Left, b: Right, c: Out) {
+    let vectors = e.n.div_ceil(V::LEN);
+    let whole = e.n / V::LEN;
+    let mut v = 0;
+    while v < vectors {
+        let left = vectors - v;
+        let take = if left == 4 { 2 } else { left.min(3) };
+        let n = (e.n - v * V::LEN).min(take * V::LEN);
+        let group = Extents { n, ..e };
+        // SAFETY: the group's columns lie within B and C.
+        unsafe {
+            let b = Right { start: b.start.add(v * b.column), ..b };
+            let c = Out { start: c.start.add(v * V::LEN), ..c };
+            let partial = !b.padded && v + take > whole;
+            match (take, partial) {
+                (1, false) => rows::<V, 1, false>(group, a, b, c),
+                (2, false) => rows::<V, 2, false>(group, a, b, c),
+                (_, false) => rows::<V, 3, false>(group, a, b, c),
+                (1, true) => rows::<V, 1, true>(group, a, b, c),
+                (2, true) => rows::<V, 2, true>(group, a, b, c),
+                (_, true) => rows::<V, 3, true>(group, a, b, c),
+            }
+        }
+        v += take;
+    }
+}
+
+/// All rows of one group of `N` vectors of columns.
+///
+/// # Safety
+/// As [`product_v`].
+#[inline(always)]
+unsafe fn rows<V: Vector, const N: usize, const PART: bool>(e: Extents, a: Left, b: Right, c: Out) {
+    let most = V::ROWS[N - 1];
+    let mut i = 0;
+    while i < e.m {
+        let left = e.m - i;
+        // SAFETY: rows i.. lie within A and C.
+        unsafe {
+            let a = Left { start: a.start.add(i * a.row), ..a };
+            let c = Out { start: c.start.add(i * c.row), ..c };
+            let take = if left >= most { most } else { left };
+            i += match take {
+                16.. => block::<V, 16, N, PART>(e, a, b, c),
+                12.. => block::<V, 12, N, PART>(e, a, b, c),
+                8.. => block::<V, 8, N, PART>(e, a, b, c),
+                6.. => block::<V, 6, N, PART>(e, a, b, c),
+                4.. => block::<V, 4, N, PART>(e, a, b, c),
+                2.. => block::<V, 2, N, PART>(e, a, b, c),
+                _ => block::<V, 1, N, PART>(e, a, b, c),
+            };
+        }
+    }
+}
+
+/// `M` rows by `N` vectors held in registers; returns `M`.
+///
+/// # Safety
+/// As [`product_v`].
+#[inline(always)]
+unsafe fn block<V: Vector, const M: usize, const N: usize, const PART: bool>(
+    e: Extents,
+    a: Left,
+    b: Right,
+    c: Out,
+) -> usize {
+    // SAFETY: the caller vouches for M rows and N vectors of columns.
+    unsafe {
+        let last = e.n - (N - 1) * V::LEN;
+        let mut acc = [[V::zero(); N]; M];
+        let mut bp = b.start;
+        let mut ap = a.start;
+        for _ in 0..e.k {
+            let mut bv = [V::zero(); N];
+            for (j, v) in bv.iter_mut().enumerate() {
+                let p = bp.add(j * b.column);
+                *v = if PART && j == N - 1 { V::load_part(p, last) } else { V::load(p) };
+            }
+            for (i, row) in acc.iter_mut().enumerate() {
+                let av = V::splat(*ap.add(i * a.row));
+                for (sum, v) in row.iter_mut().zip(bv) {
+                    *sum = av.mul_add(v, *sum);
+                }
+            }
+            bp = bp.add(b.step);
+            ap = ap.add(a.step);
+        }
+        for (i, row) in acc.iter().enumerate() {
+            for (j, sum) in row.iter().enumerate() {
+                let p = c.start.add(i * c.row + j * V::LEN);
+                let n = if j == N - 1 { last } else { V::LEN };
+                let old = match (c.accumulate, n == V::LEN) {
+                    (false, _) => V::zero(),
+                    (true, true) => V::load(p),
+                    (true, false) => V::load_part(p, n),
+                };
+                let sum = old.add(*sum);
+                if n == V::LEN { sum.store(p) } else { sum.store_part(p, n) }
+            }
+        }
+    }
+    M
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::test_data::{close, isas, values};
+    use proptest::prelude::*;
+
+    fn check(isa: Isa, (m, n, k): (usize, usize, usize), packed: bool, accumulate: bool) {
+        let (a, b) = (values(m * k, 1), values(k * n, 2));
+        let mut c = values(m * n, 3);
+        let expected: Vec<f64> = (0..m * n)
+            .map(|p| {
+                let dot = |kk: usize| f64::from(a[p / n * k + kk]) * f64::from(b[kk * n + p % n]);
+                (0..k).map(dot).sum::<f64>() + if accumulate { f64::from(c[p]) } else { 0.0 }
+            })
+            .collect();
+        let lanes = isa.lanes();
+        let mut space = vec![f32::NAN; packed_len(k, n, lanes)];
+        pack(&b, (k, n), (n, 1), lanes, 0..n.div_ceil(lanes), &mut space);
+        let mut transposed = vec![0.0; k * n];
+        (0..k * n).for_each(|i| transposed[i % n * k + i / n] = b[i]);
+        let mut again = vec![f32::NAN; space.len()];
+        pack(&transposed, (k, n), (1, k), lanes, 0..n.div_ceil(lanes), &mut again);
+        assert_eq!(space, again);
+        let raw = Right { start: b.as_ptr(), column: lanes, step: n, padded: false };
+        let right = if packed { Right::packed(&space, k, n, lanes) } else { raw };
+        let left = Left { start: a.as_ptr(), row: k, step: 1 };
+        let out = Out { start: c.as_mut_ptr(), row: n, accumulate };
+        // SAFETY: a is m x k, b is k x n, c is m x n.
+        unsafe { product(isa, Extents { m, n, k }, left, right, out) };
+        close(&c, &expected, 1e-5 * (1.0 + k as f64));
+    }
+
+    proptest! {
+        #[test]
+        fn matches_naive(m in 1usize..40, n in 1usize..70, k in 1usize..40, packed: bool, accumulate: bool) {
+            for isa in isas() {
+                check(isa, (m, n, k), packed, accumulate);
+            }
+        }
+    }
+}

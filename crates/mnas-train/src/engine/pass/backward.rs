@@ -1,0 +1,167 @@
+//! Backward half of a pass.
+
+use mnas_kernels::{Finish, Sink, Upstream};
+
+use super::super::arena::borrow;
+use super::super::plan::{Backward, Buffer, Kind, Target};
+use super::{Pass, dense_shape, pointwise_shape, source, window};
+
+impl Pass<'_> {
+    /// Computes all gradients.
+    pub(in super::super) fn backward(&mut self) {
+        for step in &self.plan.backward {
+            self.backward_step(step);
+        }
+    }
+
+    fn backward_step(&mut self, step: &Backward) {
+        match step {
+            Backward::Layer { layer, g, norm, target } => {
+                self.layer_backward(*layer, *g, *norm, target.as_ref());
+            }
+            Backward::Finish { view, channels, norm, g } => {
+                let (z, g) = (self.at(view.raw), self.at(*g));
+                let ([g], [z]) = borrow(self.arena, [g], [z]);
+                let mut sums = std::mem::take(&mut self.norms[*norm].sums);
+                let mean = &self.norms[*norm].mean;
+                let finish = Finish { mean, sums: &mut sums };
+                let z = source(view, self.norms, z, &[]);
+                mnas_kernels::finish(self.workers, *channels, &z, g, finish);
+                self.norms[*norm].sums = sums;
+            }
+            Backward::Norm(n) => {
+                let params = self.plan.norms[*n].params;
+                let [gamma, beta, ..] = params.map(|p| self.tensors.place(p));
+                let tensors = &mut *self.tensors;
+                let ([dg, db], []) = borrow(&mut tensors.gradients, [gamma.clone(), beta], []);
+                self.norms[*n].backward(&tensors.values[gamma], dg, db);
+            }
+            Backward::NormInput { norm, channels, z, g, target } => {
+                let reads = [self.at(*g), self.at(*z)];
+                let out = self.at(target.out);
+                let ([out], [g, z]) = borrow(self.arena, [out], reads);
+                let upstream = self.norms[*norm].upstream(g, z);
+                let accumulate = target.accumulate;
+                mnas_kernels::norm_gradient(self.workers, *channels, &upstream, out, accumulate);
+            }
+            Backward::Copy { g, target } => {
+                let (g, out) = (self.at(*g), self.at(target.out));
+                let ([out], [g]) = borrow(self.arena, [out], [g]);
+                mnas_kernels::add_gradient(self.workers, g, out, target.accumulate);
+            }
+            Backward::Gate { view, pixels, channels, gate, g, gate_gradient } => {
+                let shape = self.map(*pixels, *channels);
+                let writes = [self.at(*g), self.at(*gate_gradient)];
+                let reads = [self.at(view.raw), self.at(*gate)];
+                let ([g, dgate], [x, gate]) = borrow(self.arena, writes, reads);
+                let x = source(view, self.norms, x, &[]);
+                mnas_kernels::gate_backward(self.workers, shape, &x, gate, g, dgate);
+            }
+            Backward::GlobalAverage { view, pixels, channels, g, target } => {
+                let shape = self.map(*pixels, *channels);
+                let reads = [self.at(*g), self.at(view.raw)];
+                let out = self.at(target.out);
+                let mut sums = self.take_sums(target);
+                let ([out], [g, x]) = borrow(self.arena, [out], reads);
+                let x = source(view, self.norms, x, &[]);
+                let sink = sink(self.norms, target, out, &mut sums);
+                mnas_kernels::global_average_backward(self.workers, shape, &x, g, sink);
+                self.put_sums(target, sums);
+            }
+            Backward::Pool { kind, slide, channels, x, y, g, target } => {
+                let w = window(slide, self.images);
+                let reads = [self.at(*x), self.at(*y), self.at(*g)];
+                let out = self.at(target.out);
+                let ([out], [x, y, g]) = borrow(self.arena, [out], reads);
+                let acc = target.accumulate;
+                mnas_kernels::pool_backward(self.workers, *kind, &w, *channels, (x, y), g, out, acc);
+            }
+            Backward::Element { f, x, y, g, target } => {
+                let reads = [self.at(*x), self.at(*y), self.at(*g)];
+                let out = self.at(target.out);
+                let ([out], [x, y, g]) = borrow(self.arena, [out], reads);
+                let acc = target.accumulate;
+                mnas_kernels::element_backward(self.workers, *f, (x, y), g, out, acc);
+            }
+            Backward::Dropout { mask, g, target } => {
+                let reads = [self.at(*mask), self.at(*g)];
+                let out = self.at(target.out);
+                let ([out], [mask, g]) = borrow(self.arena, [out], reads);
+                for ((o, m), g) in out.iter_mut().zip(mask).zip(g) {
+                    *o = if target.accumulate { *o + m * g } else { m * g };
+                }
+            }
+            Backward::Concat { g, channels, offset, total, target } => {
+                let (g, out) = (self.at(*g), self.at(target.out));
+                let ([out], [g]) = borrow(self.arena, [out], [g]);
+                for (o, g) in out.chunks_exact_mut(*channels).zip(g.chunks_exact(*total)) {
+                    let g = &g[*offset..*offset + *channels];
+                    for (o, g) in o.iter_mut().zip(g) {
+                        *o = if target.accumulate { *o + g } else { *g };
+                    }
+                }
+            }
+        }
+    }
+
+    fn layer_backward(&mut self, layer: usize, g: Buffer, norm: Option<usize>, to: Option<&Target>) {
+        let l = &self.plan.layers[layer];
+        let out = to.map_or(0..0, |t| self.at(t.out));
+        let z = norm.map_or(0..0, |_| self.at(l.out));
+        let reads = [self.at(l.input.raw), self.gate_at(&l.input), self.at(g), z];
+        let mut sums = to.map(|t| self.take_sums(t)).unwrap_or_default();
+        let ([out], [x, gate, g, z]) = borrow(self.arena, [out], reads);
+        let upstream = match norm {
+            Some(n) => self.norms[n].upstream(g, z),
+            None => Upstream { g, norm: None },
+        };
+        let x = source(&l.input, self.norms, x, gate);
+        let (weights, bias) = (self.tensors.place(l.weights), l.bias.map(|b| self.tensors.place(b)));
+        let w = &self.tensors.values[weights.clone()];
+        let bias_range = bias.clone().unwrap_or(0..0);
+        let ([dw, db], []) = borrow(&mut self.tensors.gradients, [weights, bias_range], []);
+        let db = bias.map(|_| db);
+        match l.kind {
+            Kind::Pointwise => {
+                let to = to.map(|t| sink(self.norms, t, out, &mut sums));
+                let s = pointwise_shape(l, self.images);
+                mnas_kernels::pointwise_backward(self.workers, s, &x, w, &upstream, dw, db, to);
+            }
+            Kind::Dense => {
+                let s = dense_shape(l, self.images);
+                let to = to.map(|t| (out, t.accumulate));
+                mnas_kernels::dense_backward(self.workers, &s, x.raw, w, &upstream, dw, db, to);
+            }
+            Kind::Depthwise => {
+                let (s, c) = (window(&l.slide, self.images), l.outputs);
+                let to = to.map(|t| sink(self.norms, t, out, &mut sums));
+                mnas_kernels::depthwise_backward(self.workers, &s, c, &x, w, &upstream, dw, db, to);
+            }
+        }
+        if let Some(t) = to {
+            self.put_sums(t, sums);
+        }
+    }
+
+    /// The sums of the batch norm that a target finishes, to be put back.
+    fn take_sums(&mut self, to: &Target) -> Vec<f64> {
+        to.finish.map(|n| std::mem::take(&mut self.norms[n].sums)).unwrap_or_default()
+    }
+
+    fn put_sums(&mut self, to: &Target, sums: Vec<f64>) {
+        if let Some(n) = to.finish {
+            self.norms[n].sums = sums;
+        }
+    }
+}
+
+/// A target with its slice.
+fn sink<'a>(
+    norms: &'a [mnas_kernels::BatchNorm],
+    to: &Target,
+    out: &'a mut [f32],
+    sums: &'a mut [f64],
+) -> Sink<'a> {
+    let finish = to.finish.map(|n| Finish { mean: &norms[n].mean, sums });
+    Sink { out, accumulate: to.accumulate, finish }
+}
