@@ -1,1 +1,49 @@
-//! Runs a study: store, worker processes, evaluation, the search loop, resume and the final stage.
+//! Runs a study: the plan, the store of events, worker processes, the search loop, resume and the
+//! final stage.
+//!
+//! Search, training and deployment meet here and nowhere else. A study is a folder ([`StudyDir`])
+//! whose store holds events; its state is the fold of them, so starting, resuming after a kill and
+//! reading for a report are one path. What a job *does* is an [`Evaluator`]; *where* it runs is an
+//! [`Executor`]; the loop sees neither.
+
+mod clock;
+mod dir;
+mod error;
+mod evaluate;
+mod executor;
+mod finals;
+mod job;
+mod lock;
+mod plan;
+mod run;
+mod search;
+mod session;
+mod stop;
+mod store;
+mod update;
+mod view;
+mod worker;
+
+pub use clock::{Clock, SystemClock};
+pub use dir::StudyDir;
+pub use error::{Cause, StudyError};
+pub use evaluate::{Evaluator, NetEvaluator, keys};
+pub use executor::{
+    Attempt, EvaluatorFactory, Executor, ExecutorError, InProcess, LocalProcesses, Report, Verdict,
+};
+pub use job::{
+    Changed, DataJob, Job, JobFailure, JobId, JobOutput, JobProgress, MeasureJob, Measured, Net,
+    TestJob, Tested, TrainJob, TrainedNet, WeightsFrom,
+};
+pub use lock::{DirLock, LockError};
+pub use plan::{
+    DataPlan, DevicePlan, FailureBudget, Limits, Plan, PlanError, SpacePlan, Target,
+};
+pub use run::{Extend, Rig, RunEnv, Summary, create, run, run_on};
+pub use stop::Stop;
+pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
+pub use update::{Phase, Update};
+pub use view::{
+    OpenNetError, OpenedNet, best, fold, load, open_net, plan as plan_of, weights_path, winner,
+};
+pub use worker::{serve, worker_main};

@@ -1,0 +1,46 @@
+//! A study's folder is locked while a search runs on it.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// Held for as long as the value lives; the system drops it with the process, however that ends.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: File,
+}
+
+/// Why a folder can't be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it.
+    #[error("a search already runs on {dir}")]
+    Held {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The lock file can't be made.
+    #[error("{path} can't be written: {source}")]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+}
+
+impl DirLock {
+    /// Locks a folder.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] at once where another process holds it, or [`LockError::Io`].
+    pub fn acquire(dir: &Path) -> Result<Self, LockError> {
+        let path = dir.join("study.lock");
+        let io = |source| LockError::Io { path: path.clone(), source };
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { dir: dir.into() }),
+            Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+        }
+    }
+}

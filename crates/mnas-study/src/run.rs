@@ -1,0 +1,222 @@
+//! Making, running and resuming a study.
+
+use std::path::{Path, PathBuf};
+
+use mnas_search::{Counts, Event, Study, VERSION};
+
+use crate::clock::{Clock, SystemClock};
+use crate::dir::StudyDir;
+use crate::error::StudyError;
+use crate::evaluate::write_atomically;
+use crate::executor::{Executor, LocalProcesses};
+use crate::finals;
+use crate::lock::DirLock;
+use crate::plan::Plan;
+use crate::search;
+use crate::session::{Flow, Session};
+use crate::stop::Stop;
+use crate::store::{Sqlite, Store, StoreError};
+use crate::update::Update;
+use crate::view;
+
+#[cfg(test)]
+mod tests;
+
+/// What a run needs besides the study's folder.
+#[derive(Debug, Clone)]
+pub struct RunEnv {
+    /// The program that workers run.
+    pub program: PathBuf,
+    /// Its arguments, which make it call [`crate::worker_main`].
+    pub args: Vec<String>,
+    /// Folder of decoded images.
+    pub cache_dir: PathBuf,
+    /// More proposals than planned.
+    pub extend: Option<Extend>,
+}
+
+impl RunEnv {
+    /// Workers are this program with the argument `worker`.
+    ///
+    /// # Errors
+    /// [`StudyError::Program`] where the program's own file can't be found.
+    pub fn this_program(cache_dir: PathBuf) -> Result<Self, StudyError> {
+        let program = std::env::current_exe().map_err(StudyError::Program)?;
+        Ok(Self { program, args: vec!["worker".into()], cache_dir, extend: None })
+    }
+}
+
+/// Continues a study beyond its planned end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extend {
+    /// The number of proposals in all, at least those there are.
+    pub trials: u64,
+}
+
+/// What a run stands on: the seams of a study.
+pub struct Rig<'a> {
+    /// Where events go.
+    pub store: &'a mut dyn Store,
+    /// Where jobs run.
+    pub executor: &'a mut dyn Executor,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// The study's folder, for weights and models.
+    pub dir: StudyDir,
+    /// Folder of decoded images.
+    pub cache_dir: PathBuf,
+    /// Asks the run to stop.
+    pub stop: &'a Stop,
+    /// Told of everything.
+    pub observer: &'a mut dyn FnMut(&Update),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Trials of each kind.
+    pub counts: Counts,
+    /// Latency target in milliseconds, where it became known.
+    pub target_ms: Option<f64>,
+    /// The trial with the best reward.
+    pub best: Option<u64>,
+    /// The network to deploy; see [`view::winner`].
+    pub winner: Option<u64>,
+    /// Whether the study is complete.
+    pub ended: bool,
+    /// Why it stopped before, if it did.
+    pub stopped: Option<String>,
+    /// Seconds spent searching, over all runs, the final stage not counted.
+    pub search_seconds: f64,
+}
+
+/// Makes a study: checks the plan and stores it as the first event.
+///
+/// # Errors
+/// [`StudyError::Plan`]; [`StoreError::Exists`] where the folder holds a study; or what the folder
+/// reports.
+pub fn create(dir: &Path, plan: &Plan) -> Result<(), StudyError> {
+    plan.check()?;
+    let dir = StudyDir::new(dir);
+    let io = |path: PathBuf, action| move |source| StudyError::Io { path, action, source };
+    std::fs::create_dir_all(dir.path()).map_err(io(dir.path().into(), "make the folder"))?;
+    let _lock = DirLock::acquire(dir.path())?;
+    let mut store = new_store(&dir.store())?;
+    let now_ms = SystemClock.now_ms();
+    store.append(now_ms, &[started(plan, now_ms)?])?;
+    let text = serde_json::to_vec_pretty(plan).map_err(StudyError::PlanText)?;
+    write_atomically(&dir.plan(), &text).map_err(io(dir.plan(), "write"))
+}
+
+/// An empty store. One without events is left where making a study was cut off.
+fn new_store(path: &Path) -> Result<Sqlite, StudyError> {
+    match Sqlite::create(path) {
+        Err(StoreError::Exists { path }) => {
+            let mut store = Sqlite::open(&path)?;
+            match store.read_from(1)?.is_empty() {
+                true => Ok(store),
+                false => Err(StoreError::Exists { path }.into()),
+            }
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The first event of a study.
+pub(crate) fn started(plan: &Plan, time_ms: u64) -> Result<Event, StudyError> {
+    Ok(Event::Started {
+        version: VERSION,
+        plan: serde_json::to_value(plan).map_err(StudyError::PlanText)?,
+        seed: plan.seed,
+        space: plan.space.text.clone(),
+        time_ms,
+    })
+}
+
+/// Runs a study from where it stands, in worker processes of this machine.
+///
+/// A study that was stopped or killed goes on exactly; one that ended is left as it is, unless it
+/// is extended.
+///
+/// # Errors
+/// [`StudyError`]; what was stored before stays.
+pub fn run(
+    dir: &Path,
+    env: &RunEnv,
+    stop: &Stop,
+    observer: &mut dyn FnMut(&Update),
+) -> Result<Summary, StudyError> {
+    let dir = StudyDir::new(dir);
+    if !dir.store().exists() {
+        return Err(StoreError::Missing { path: dir.store() }.into());
+    }
+    let _lock = DirLock::acquire(dir.path())?;
+    let mut store = Sqlite::open(&dir.store())?;
+    let plan = view::plan(&view::fold(&store.read_from(1)?)?)?;
+    let mut executor = LocalProcesses::new(env.program.clone(), env.args.clone(), plan.workers);
+    let rig = Rig {
+        store: &mut store,
+        executor: &mut executor,
+        clock: &SystemClock,
+        dir,
+        cache_dir: env.cache_dir.clone(),
+        stop,
+        observer,
+    };
+    run_on(rig, env.extend)
+}
+
+/// As [`run`], on seams of one's own. The caller sees to it that no other run writes to the store.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyError> {
+    let mut session = Session::open(rig)?;
+    session.note_interruption()?;
+    if let Some(Extend { trials }) = extend {
+        session.append(vec![Event::Extended { trials }])?;
+    }
+    if session.study().ended_ms().is_some() {
+        return Ok(summary(&session));
+    }
+    let flow = course(&mut session);
+    let stopped = match &flow {
+        Ok(Flow::Done) => None,
+        Ok(Flow::Stopped) => Some("stopped by request".to_string()),
+        // A store that fails takes no more events.
+        Err(StudyError::Store(_)) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(reason) = stopped {
+        session.append(vec![Event::Stopped { reason }])?;
+    }
+    flow.map(|_| summary(&session))
+}
+
+/// A study's course, each part skipping what was done already.
+fn course(session: &mut Session<'_>) -> Result<Flow, StudyError> {
+    type Part = fn(&mut Session<'_>) -> Result<Flow, StudyError>;
+    let parts: [Part; 4] =
+        [search::probe, search::find_target, search::search, finals::final_stage];
+    for part in parts {
+        if part(session)? == Flow::Stopped {
+            return Ok(Flow::Stopped);
+        }
+    }
+    let time_ms = session.now_ms();
+    session.append(vec![Event::Ended { time_ms }])?;
+    Ok(Flow::Done)
+}
+
+fn summary(session: &Session<'_>) -> Summary {
+    let study: &Study = session.study();
+    Summary {
+        counts: study.counts(),
+        target_ms: study.target_ms(),
+        best: study.best().map(|t| t.id),
+        winner: view::winner(study),
+        ended: study.ended_ms().is_some(),
+        stopped: study.stopped().map(String::from),
+        search_seconds: session.search_seconds(),
+    }
+}

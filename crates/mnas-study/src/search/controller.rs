@@ -1,0 +1,46 @@
+//! The controller as the study left it.
+
+use mnas_search::{Controller, build};
+
+use crate::error::StudyError;
+use crate::session::Session;
+
+/// Builds the controller and brings it to where the study stands: from the newest snapshot, or,
+/// where there is none, by replaying every batch. Either way it then proposes the open batch again,
+/// so that whatever it keeps of its proposals until they are observed is there.
+pub(super) fn rebuild(session: &Session<'_>) -> Result<Box<dyn Controller>, StudyError> {
+    let plan = session.plan();
+    let study = session.study();
+    // The number of trials as planned, also after an extension: a controller whose settings follow
+    // from it must stay the same one.
+    let built = build(&plan.controller, session.space(), plan.seed, plan.trials);
+    let mut controller = built.map_err(crate::plan::PlanError::from)?;
+    match study.snapshot().filter(|s| !s.is_empty()) {
+        Some(snapshot) => controller.restore(snapshot)?,
+        None => {
+            for batch in study.batches() {
+                let Some(observations) = study.observations(batch.index) else { break };
+                repropose(&mut *controller, session, batch.trials())?;
+                controller.observe(&observations);
+            }
+        }
+    }
+    if let Some(open) = study.open_batch() {
+        repropose(&mut *controller, session, open.trials())?;
+    }
+    Ok(controller)
+}
+
+fn repropose(
+    controller: &mut dyn Controller,
+    session: &Session<'_>,
+    trials: std::ops::Range<u64>,
+) -> Result<(), StudyError> {
+    for trial in trials {
+        let stored = session.study().trial(trial).map(|t| &t.tokens);
+        if stored != Some(&controller.propose(trial)) {
+            return Err(StudyError::Replay { trial });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Time spent searching, read off the events' times, so that it adds up over runs.
+
+use mnas_search::Event;
+
+/// Adds up the time between events of a search. Time while nothing ran (after a stop) and the final
+/// stage don't count; an extension starts afresh.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Spent {
+    total_ms: u64,
+    /// Time of the last event, and whether the time after it counts.
+    last: Option<(u64, bool)>,
+    batch_began_ms: u64,
+    /// Length of each batch, newest last.
+    batches_ms: Vec<u64>,
+}
+
+/// Batches whose length tells how long the next may take.
+const RECENT: usize = 3;
+
+impl Spent {
+    pub(crate) fn add(&mut self, time_ms: u64, event: &Event) {
+        let searching = matches!(
+            event,
+            Event::Target { .. }
+                | Event::Proposed { .. }
+                | Event::Retried { .. }
+                | Event::Finished { .. }
+                | Event::Observed { .. }
+        );
+        if let Some((last, true)) = self.last
+            && searching
+        {
+            // A clock that was set back adds nothing.
+            self.total_ms += time_ms.saturating_sub(last);
+        }
+        match event {
+            Event::Extended { .. } => self.total_ms = 0,
+            Event::Proposed { .. } => self.batch_began_ms = self.total_ms,
+            Event::Observed { .. } => {
+                self.batches_ms.push(self.total_ms.saturating_sub(self.batch_began_ms));
+            }
+            _ => {}
+        }
+        // Making and extending a study are no runs of it.
+        let goes_on = !matches!(
+            event,
+            Event::Started { .. }
+                | Event::Extended { .. }
+                | Event::Stopped { .. }
+                | Event::Ended { .. }
+        );
+        self.last = Some((time_ms, goes_on));
+    }
+
+    /// Time of the last event, where the run that wrote it didn't say that it ended.
+    pub(crate) fn unclosed(&self) -> Option<u64> {
+        self.last.filter(|(_, goes_on)| *goes_on).map(|(time_ms, _)| time_ms)
+    }
+
+    /// Seconds of searching.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.total_ms as f64 / 1e3
+    }
+
+    /// Seconds that the next batch may take: the longest of the last few.
+    pub(crate) fn next_batch_seconds(&self) -> Option<f64> {
+        let longest = self.batches_ms.iter().rev().take(RECENT).max()?;
+        Some(*longest as f64 / 1e3)
+    }
+
+    /// Mean seconds per batch so far.
+    pub(crate) fn mean_batch_seconds(&self) -> Option<f64> {
+        let n = self.batches_ms.len();
+        (n > 0).then(|| self.batches_ms.iter().sum::<u64>() as f64 / 1e3 / n as f64)
+    }
+}
