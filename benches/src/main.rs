@@ -75,26 +75,53 @@ impl Draft {
     }
 
     fn conv(&mut self, x: NodeId, k: usize, s: usize, c: usize) -> Result<NodeId, GraphError> {
-        self.add(Op::Conv { kernel: k, stride: s, filters: c, bias: false }, &[x])
+        self.add(
+            Op::Conv {
+                kernel: k,
+                stride: s,
+                filters: c,
+                bias: false,
+            },
+            &[x],
+        )
     }
 
     fn norm(&mut self, x: NodeId, relu: bool) -> Result<NodeId, GraphError> {
         let n = self.add(Op::BATCH_NORM, &[x])?;
-        if relu { self.add(Op::Act(Activation::Relu), &[n]) } else { Ok(n) }
+        if relu {
+            self.add(Op::Act(Activation::Relu), &[n])
+        } else {
+            Ok(n)
+        }
     }
 
-    fn inverted(&mut self, x: NodeId, (e, k, c, s): (usize, usize, usize, usize)) -> Result<NodeId, GraphError> {
+    fn inverted(
+        &mut self,
+        x: NodeId,
+        (e, k, c, s): (usize, usize, usize, usize),
+    ) -> Result<NodeId, GraphError> {
         let width = self.builder.shape(x).c;
         let mut y = x;
         if e > 1 {
             y = self.conv(y, 1, 1, width * e)?;
             y = self.norm(y, true)?;
         }
-        y = self.add(Op::DepthwiseConv { kernel: k, stride: s, bias: false }, &[y])?;
+        y = self.add(
+            Op::DepthwiseConv {
+                kernel: k,
+                stride: s,
+                bias: false,
+            },
+            &[y],
+        )?;
         y = self.norm(y, true)?;
         y = self.conv(y, 1, 1, c)?;
         y = self.norm(y, false)?;
-        if s == 1 && c == width { self.add(Op::Add, &[y, x]) } else { Ok(y) }
+        if s == 1 && c == width {
+            self.add(Op::Add, &[y, x])
+        } else {
+            Ok(y)
+        }
     }
 }
 
@@ -115,7 +142,12 @@ impl Bench {
         x = d.conv(x, 1, 1, self.head)?;
         x = d.norm(x, true)?;
         x = d.add(Op::GlobalAvgPool, &[x])?;
-        x = d.add(Op::Linear { features: self.classes }, &[x])?;
+        x = d.add(
+            Op::Linear {
+                features: self.classes,
+            },
+            &[x],
+        )?;
         Ok(d.builder.finish(x))
     }
 }
@@ -134,7 +166,10 @@ fn settings() -> Result<Settings, String> {
         net: "all".into(),
         threads: 2,
         seconds: 3.0,
-        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: false },
+        optimizer: Optimizer::Sgd {
+            momentum: 0.9,
+            nesterov: false,
+        },
         json: false,
     };
     let mut args = std::env::args().skip(1);
@@ -148,8 +183,11 @@ fn settings() -> Result<Settings, String> {
             "--optimizer" => match value()?.as_str() {
                 "sgd" => {}
                 "rmsprop" => {
-                    s.optimizer =
-                        Optimizer::RmsProp { decay: 0.9, momentum: 0.9, epsilon: 1e-3 };
+                    s.optimizer = Optimizer::RmsProp {
+                        decay: 0.9,
+                        momentum: 0.9,
+                        epsilon: 1e-3,
+                    };
                 }
                 v => return Err(bad(v)),
             },
@@ -163,7 +201,10 @@ fn settings() -> Result<Settings, String> {
 }
 
 /// Median seconds of `f`, run for `seconds` after three runs to warm up.
-fn median(seconds: f64, mut f: impl FnMut() -> Result<(), mnas_train::EngineError>) -> Result<f64, mnas_train::EngineError> {
+fn median(
+    seconds: f64,
+    mut f: impl FnMut() -> Result<(), mnas_train::EngineError>,
+) -> Result<f64, mnas_train::EngineError> {
     for _ in 0..3 {
         f()?;
     }
@@ -188,20 +229,31 @@ fn run(bench: &Bench, s: &Settings) -> Result<(), Box<dyn std::error::Error>> {
         label_smoothing: 0.0,
         bn_momentum: 0.9,
         ema_decay: None,
-        normalize: Normalize { mean: vec![0.5; 3], std: vec![0.25; 3] },
+        normalize: Normalize {
+            mean: vec![0.5; 3],
+            std: vec![0.25; 3],
+        },
         seed: 1,
         trial: 0,
     };
     let mut random = stream(1, 0, Purpose::Sample);
     let pixels = bench.batch * graph.input_shape().len();
     let images: Vec<u8> = (0..pixels).map(|_| random.below(256) as u8).collect();
-    let labels: Vec<u16> = (0..bench.batch).map(|i| (i * 7 % bench.classes) as u16).collect();
-    let rate = if matches!(s.optimizer, Optimizer::Sgd { .. }) { 0.01 } else { 1e-3 };
+    let labels: Vec<u16> = (0..bench.batch)
+        .map(|i| (i * 7 % bench.classes) as u16)
+        .collect();
+    let rate = if matches!(s.optimizer, Optimizer::Sgd { .. }) {
+        0.01
+    } else {
+        1e-3
+    };
     let mut session = cpu().compile(&graph, &spec)?;
     session.load(&Weights::init(&graph, &mut stream(1, 0, Purpose::Init)))?;
     let mut loss = 0.0;
     let step = median(s.seconds, || {
-        session.step(&images, &labels, rate).map(|stats| loss = stats.loss)
+        session
+            .step(&images, &labels, rate)
+            .map(|stats| loss = stats.loss)
     })?;
     let memory = session.memory_bytes();
     let mut one = cpu().compile(&graph, &SessionSpec { batch: 1, ..spec })?;

@@ -67,7 +67,10 @@ impl DenseShape {
     }
 
     fn row_tasks(&self) -> usize {
-        self.window.outputs().div_ceil(self.tile_rows()).clamp(1, TASKS)
+        self.window
+            .outputs()
+            .div_ceil(self.tile_rows())
+            .clamp(1, TASKS)
     }
 
     fn row_range(&self, task: usize, tasks: usize) -> Range<usize> {
@@ -124,8 +127,10 @@ pub fn dense_forward(
         let (rt, ct) = (task / column_tasks, task % column_tasks);
         let columns = share(outputs, lanes, ct, column_tasks);
         let width = columns.len();
-        let [patches, stats, total] =
-            carve(scratch, [shape.patches_len(), scratch_len(width), 4 * width]);
+        let [patches, stats, total] = carve(
+            scratch,
+            [shape.patches_len(), scratch_len(width), 4 * width],
+        );
         let mut local = DoubleScratch::new(total);
         let mut gathered = TileMoments::new(width, stats, local.slice());
         for rows in shape.tiles(shape.row_range(rt, row_tasks)) {
@@ -137,20 +142,53 @@ pub fn dense_forward(
                 for lines in shape.groups() {
                     let depth = lines.len() * shape.line();
                     layout(isa, shape, x, &rows, &lines, patches);
-                    let left = Left { start: patches.as_ptr(), row: depth, step: 1 };
-                    let c = Out { start, row: outputs, accumulate: lines.start > 0 };
+                    let left = Left {
+                        start: patches.as_ptr(),
+                        row: depth,
+                        step: 1,
+                    };
+                    let c = Out {
+                        start,
+                        row: outputs,
+                        accumulate: lines.start > 0,
+                    };
                     let b = right.0.from_column(columns.start, lanes);
                     let from = b.start.add(lines.start * shape.line() * b.step);
                     let b = Right { start: from, ..b };
-                    product(isa, Extents { m: n, n: width, k: depth }, left, b, c);
+                    product(
+                        isa,
+                        Extents {
+                            m: n,
+                            n: width,
+                            k: depth,
+                        },
+                        left,
+                        b,
+                        c,
+                    );
                 }
                 if let Some(b) = bias {
                     let b = b[columns.clone()].as_ptr();
                     let size = Size { rows: n, width };
-                    tile::add_row(isa, size, Tile { start, row: outputs }, b);
+                    tile::add_row(
+                        isa,
+                        size,
+                        Tile {
+                            start,
+                            row: outputs,
+                        },
+                        b,
+                    );
                 }
                 if gather {
-                    gathered.add(isa, n, Tile { start: start.cast_const(), row: outputs });
+                    gathered.add(
+                        isa,
+                        n,
+                        Tile {
+                            start: start.cast_const(),
+                            row: outputs,
+                        },
+                    );
                 }
             }
         }
@@ -159,7 +197,10 @@ pub fn dense_forward(
     });
     if let Some(m) = moments {
         assert_eq!(m.mean.len(), outputs, "moments: channels");
-        m.join(&sums, (0..row_tasks).map(|t| shape.row_range(t, row_tasks).len()));
+        m.join(
+            &sums,
+            (0..row_tasks).map(|t| shape.row_range(t, row_tasks).len()),
+        );
     }
     (workers.sums, workers.packed) = (sums, packed);
 }
@@ -265,8 +306,17 @@ pub fn dense_backward(
 ) {
     shape.check(x.len(), weights.len());
     upstream.check(shape.window.outputs() * shape.outputs, shape.outputs);
-    assert_eq!(weight_gradient.len(), weights.len(), "dense weight gradient");
-    let pass = Backward { shape, x, upstream, isa: workers.isa() };
+    assert_eq!(
+        weight_gradient.len(),
+        weights.len(),
+        "dense weight gradient"
+    );
+    let pass = Backward {
+        shape,
+        x,
+        upstream,
+        isa: workers.isa(),
+    };
     if let Some(b) = bias_gradient {
         pass.bias(workers, b);
     }
@@ -298,7 +348,10 @@ impl Backward<'_> {
         workers.run(1, |_, scratch| {
             let [space] = carve(scratch, [self.shape.tile_rows() * outputs]);
             for rows in self.shape.tiles(0..self.shape.window.outputs()) {
-                let size = Size { rows: rows.len(), width: outputs };
+                let size = Size {
+                    rows: rows.len(),
+                    width: outputs,
+                };
                 // SAFETY: rows lie within the upstream; the only task writes the bias.
                 unsafe {
                     let all = 0..outputs;
@@ -322,7 +375,13 @@ impl Backward<'_> {
                 dw.fill(0.0);
             }
             let all = 0..self.shape.outputs;
-            self.weight_rows(rows, &all, 0..self.shape.window.kernel, dw.as_mut_ptr(), scratch);
+            self.weight_rows(
+                rows,
+                &all,
+                0..self.shape.window.kernel,
+                dw.as_mut_ptr(),
+                scratch,
+            );
         });
         join_partials(workers, &partial[..tasks * values], out);
         workers.partial = partial;
@@ -365,18 +424,34 @@ impl Backward<'_> {
             unsafe {
                 let outputs = shape.outputs;
                 let g = upstream_tile(self.isa, outputs, self.upstream, &rows, columns, gradient);
-                let left = Left { start: g.start, row: 1, step: g.row };
+                let left = Left {
+                    start: g.start,
+                    row: 1,
+                    step: g.row,
+                };
                 let mut kh = lines.start;
                 while kh < lines.end {
                     let group = kh..(kh + shape.lines_at_once()).min(lines.end);
                     let depth = group.len() * shape.line();
                     layout(self.isa, shape, self.x, &rows, &group, patches);
                     let lanes = self.isa.lanes();
-                    let right =
-                        Right { start: patches.as_ptr(), column: lanes, step: depth, padded: false };
+                    let right = Right {
+                        start: patches.as_ptr(),
+                        column: lanes,
+                        step: depth,
+                        padded: false,
+                    };
                     let start = dw.add(kh * shape.line());
-                    let out = Out { start, row: shape.patch(), accumulate: i > 0 };
-                    let e = Extents { m: columns.len(), n: depth, k: rows.len() };
+                    let out = Out {
+                        start,
+                        row: shape.patch(),
+                        accumulate: i > 0,
+                    };
+                    let e = Extents {
+                        m: columns.len(),
+                        n: depth,
+                        k: rows.len(),
+                    };
                     product(self.isa, e, left, right, out);
                     kh = group.end;
                 }
@@ -398,7 +473,14 @@ impl Backward<'_> {
             let out = unsafe { space.part(kh * line_len..(kh + 1) * line_len) };
             let from = &weights[kh * line..];
             let vectors = 0..line.div_ceil(lanes);
-            pack(from, (outputs, line), (shape.patch(), 1), lanes, vectors, out);
+            pack(
+                from,
+                (outputs, line),
+                (shape.patch(), 1),
+                lanes,
+                vectors,
+                out,
+            );
         });
         let image_len = w.h * w.w * shape.inputs;
         let (target, packed_ref) = (Shared::new(out), &packed);
@@ -425,16 +507,27 @@ impl Backward<'_> {
         for rows in shape.tiles(image * pixels..(image + 1) * pixels) {
             let all = 0..outputs;
             // SAFETY: rows lie within the upstream.
-            let g = unsafe {
-                upstream_tile(self.isa, outputs, self.upstream, &rows, &all, gradient)
-            };
+            let g =
+                unsafe { upstream_tile(self.isa, outputs, self.upstream, &rows, &all, gradient) };
             for kh in 0..w.kernel {
                 let line_len = packed_len(outputs, line, lanes);
                 let packed = &packed[kh * line_len..(kh + 1) * line_len];
                 let right = Right::packed(packed, outputs, line, lanes);
-                let left = Left { start: g.start, row: g.row, step: 1 };
-                let out = Out { start: patches.as_mut_ptr(), row: line, accumulate: false };
-                let e = Extents { m: rows.len(), n: line, k: outputs };
+                let left = Left {
+                    start: g.start,
+                    row: g.row,
+                    step: 1,
+                };
+                let out = Out {
+                    start: patches.as_mut_ptr(),
+                    row: line,
+                    accumulate: false,
+                };
+                let e = Extents {
+                    m: rows.len(),
+                    n: line,
+                    k: outputs,
+                };
                 // SAFETY: patches hold a tile of lines.
                 unsafe { product(self.isa, e, left, right, out) };
                 for (p, patch) in rows.clone().zip(patches.chunks_exact(line)) {

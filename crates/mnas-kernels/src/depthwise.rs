@@ -5,7 +5,7 @@ use std::ops::Range;
 
 mod row;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::isa::Isa;
 use crate::pointwise::join_partials;
@@ -36,12 +36,18 @@ impl Ring {
         assert!(space.len() >= rows * len && left <= len);
         // The padding stays zero from here on: only the inner part is written.
         space[..rows * len].fill(0.0);
-        Self { start: space.as_mut_ptr(), rows, len, left }
+        Self {
+            start: space.as_mut_ptr(),
+            rows,
+            len,
+            left,
+        }
     }
 
     /// Where the inner part of image row `r` lies.
     fn inner(&self, r: usize) -> *mut f32 {
-        self.start.wrapping_add(r % self.rows * self.len + self.left)
+        self.start
+            .wrapping_add(r % self.rows * self.len + self.left)
     }
 }
 
@@ -68,7 +74,11 @@ pub fn depthwise_forward(
     window.check();
     source.check(window.images, window.h * window.w, channels);
     assert!(source.gate.is_none(), "depthwise: gated source");
-    assert_eq!(weights.len(), window.kernel * window.kernel * channels, "depthwise weights");
+    assert_eq!(
+        weights.len(),
+        window.kernel * window.kernel * channels,
+        "depthwise weights"
+    );
     assert_eq!(out.len(), window.outputs() * channels, "depthwise output");
     assert!(bias.is_none_or(|b| b.len() == channels), "depthwise bias");
     let tasks = window.images.min(TASKS);
@@ -89,7 +99,15 @@ pub fn depthwise_forward(
         for image in share(window.images, 1, task, tasks) {
             // SAFETY: images belong to one task each.
             let out = unsafe { target.part(image * image_len..(image + 1) * image_len) };
-            let pass = ForwardImage { isa, window, channels, source, weights, bias, image };
+            let pass = ForwardImage {
+                isa,
+                window,
+                channels,
+                source,
+                weights,
+                bias,
+                image,
+            };
             pass.run(&ring, out, gather.then_some(&mut gathered));
         }
         gathered.close();
@@ -97,7 +115,10 @@ pub fn depthwise_forward(
     if let Some(m) = moments {
         assert_eq!(m.mean.len(), channels, "moments: channels");
         let pixels = window.out_h * window.out_w;
-        m.join(&sums, (0..tasks).map(|t| share(window.images, 1, t, tasks).len() * pixels));
+        m.join(
+            &sums,
+            (0..tasks).map(|t| share(window.images, 1, t, tasks).len() * pixels),
+        );
     }
     workers.sums = sums;
 }
@@ -150,15 +171,29 @@ impl ForwardImage<'_> {
             unsafe {
                 conv_row(self.isa, &job);
                 if let Some(b) = self.bias {
-                    let line = Tile { start: line.as_mut_ptr(), row: c };
-                    tile::add_row(self.isa, Size { rows: w.out_w, width: c }, line, b.as_ptr());
+                    let line = Tile {
+                        start: line.as_mut_ptr(),
+                        row: c,
+                    };
+                    tile::add_row(
+                        self.isa,
+                        Size {
+                            rows: w.out_w,
+                            width: c,
+                        },
+                        line,
+                        b.as_ptr(),
+                    );
                 }
             }
             let waiting = (o + 1 - pending) * row_len;
             if (4 * waiting >= PENDING_BYTES || o + 1 == w.out_h)
                 && let Some(m) = moments.as_deref_mut()
             {
-                let lines = Tile { start: out[pending * row_len..].as_ptr(), row: c };
+                let lines = Tile {
+                    start: out[pending * row_len..].as_ptr(),
+                    row: c,
+                };
                 // SAFETY: the lines were written above.
                 unsafe { m.add(self.isa, (o + 1 - pending) * w.out_w, lines) };
                 pending = o + 1;
@@ -170,9 +205,18 @@ impl ForwardImage<'_> {
 /// Writes image row `r` of the source's activation into the ring.
 fn fill_row(isa: Isa, w: &Window, c: usize, source: &Source, image: usize, r: usize, ring: &Ring) {
     let at = (image * w.h + r) * w.w * c;
-    let x = Tile { start: source.raw[at..at + w.w * c].as_ptr(), row: c };
-    let size = Size { rows: w.w, width: c };
-    let out = Tile { start: ring.inner(r), row: c };
+    let x = Tile {
+        start: source.raw[at..at + w.w * c].as_ptr(),
+        row: c,
+    };
+    let size = Size {
+        rows: w.w,
+        width: c,
+    };
+    let out = Tile {
+        start: ring.inner(r),
+        row: c,
+    };
     let affine = affine_at(source, 0, c);
     // SAFETY: the slice above is the row; the ring's inner part holds w.w pixels.
     unsafe { tile::activate(isa, size, x, affine, source.act, std::ptr::null(), out) };
@@ -199,8 +243,15 @@ pub fn depthwise_backward(
     upstream.check(window.outputs() * channels, channels);
     assert!(source.gate.is_none(), "depthwise: gated source");
     let values = window.kernel * window.kernel * channels;
-    assert_eq!((weights.len(), weight_gradient.len()), (values, values), "depthwise weights");
-    assert!(bias_gradient.as_ref().is_none_or(|b| b.len() == channels), "depthwise bias");
+    assert_eq!(
+        (weights.len(), weight_gradient.len()),
+        (values, values),
+        "depthwise weights"
+    );
+    assert!(
+        bias_gradient.as_ref().is_none_or(|b| b.len() == channels),
+        "depthwise bias"
+    );
     let tasks = window.images.min(TASKS);
     let image_len = window.h * window.w * channels;
     let (mut finish_sums, mut mean, mut accumulate, mut target) = (None, None, false, None);
@@ -220,7 +271,16 @@ pub fn depthwise_backward(
     let (dw_parts, db_parts) = (Shared::new(dws), Shared::new(biases));
     let totals = Shared::new(&mut sums);
     let isa = workers.isa();
-    let pass = BackwardImage { isa, window, channels, source, weights, upstream, accumulate, mean };
+    let pass = BackwardImage {
+        isa,
+        window,
+        channels,
+        source,
+        weights,
+        upstream,
+        accumulate,
+        mean,
+    };
     workers.run(tasks, |task, scratch| {
         let g = GradientRows::of(window);
         let sizes = [
@@ -245,7 +305,9 @@ pub fn depthwise_backward(
         let mut finish = TileFinish::new(channels, stats, total);
         for image in share(window.images, 1, task, tasks) {
             // SAFETY: images belong to one task each.
-            let dx = target.as_ref().map(|t| unsafe { t.part(image * image_len..(image + 1) * image_len) });
+            let dx = target
+                .as_ref()
+                .map(|t| unsafe { t.part(image * image_len..(image + 1) * image_len) });
             let db = with_bias.then_some(&mut *db);
             pass.run(image, &xs, &gs, dw, db, dx, &mut finish);
         }
@@ -273,7 +335,11 @@ impl GradientRows {
     fn of(w: &Window) -> Self {
         let reach = (w.kernel - 1) / w.stride;
         let right = ((w.w - 1 + w.before[1]) / w.stride + 1).max(w.out_w);
-        Self { rows: reach + 1, left: reach, width: reach + right }
+        Self {
+            rows: reach + 1,
+            left: reach,
+            width: reach + right,
+        }
     }
 }
 
@@ -305,20 +371,30 @@ impl BackwardImage<'_> {
         for o in 0..w.out_h {
             self.gradient_row(image, o, gs);
             if let Some(db) = db.as_deref_mut() {
-                let g = Tile { start: gs.inner(o).cast_const(), row: c };
+                let g = Tile {
+                    start: gs.inner(o).cast_const(),
+                    row: c,
+                };
                 // SAFETY: the ring's row holds out_w pixels of c floats, db c floats.
                 unsafe {
-                    let size = Size { rows: w.out_w, width: c };
+                    let size = Size {
+                        rows: w.out_w,
+                        width: c,
+                    };
                     tile::sum_rows(self.isa, size, g, db.as_mut_ptr());
                 }
             }
-            let last = (o * w.stride + w.rows_at(o).end).saturating_sub(w.before[0]).min(w.h);
+            let last = (o * w.stride + w.rows_at(o).end)
+                .saturating_sub(w.before[0])
+                .min(w.h);
             for r in filled..last {
                 fill_row(self.isa, w, c, self.source, image, r, xs);
             }
             filled = filled.max(last);
             self.weight_rows(o, xs, gs, dw);
-            let Some(dx) = dx.as_deref_mut() else { continue };
+            let Some(dx) = dx.as_deref_mut() else {
+                continue;
+            };
             // Input rows whose last output row is this one.
             let ready = match o + 1 == w.out_h {
                 true => w.h,
@@ -342,13 +418,22 @@ impl BackwardImage<'_> {
         let at = (image * w.out_h + o) * w.out_w * c;
         let len = w.out_w * c;
         let g = self.upstream.g[at..at + len].as_ptr();
-        let (size, out) = (Size { rows: w.out_w, width: c }, gs.inner(o));
+        let (size, out) = (
+            Size {
+                rows: w.out_w,
+                width: c,
+            },
+            gs.inner(o),
+        );
         // SAFETY: slices are cut to the row; the ring's inner part holds out_w pixels.
         unsafe {
             match self.upstream.norm {
                 None => std::ptr::copy_nonoverlapping(g, out, len),
                 Some(n) => {
-                    let z = Tile { start: n.z[at..at + len].as_ptr(), row: c };
+                    let z = Tile {
+                        start: n.z[at..at + len].as_ptr(),
+                        row: c,
+                    };
                     let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
                     let g = Tile { start: g, row: c };
                     let out = Tile { start: out, row: c };
@@ -365,7 +450,9 @@ impl BackwardImage<'_> {
         let mut rows = [WeightRow::NONE; MAX_KERNEL];
         for (slot, kh) in rows.iter_mut().zip(taps.clone()) {
             *slot = WeightRow {
-                x: xs.inner(o * w.stride + kh - w.before[0]).wrapping_sub(xs.left),
+                x: xs
+                    .inner(o * w.stride + kh - w.before[0])
+                    .wrapping_sub(xs.left),
                 dw: dw[kh * w.kernel * c..(kh + 1) * w.kernel * c].as_mut_ptr(),
             };
         }
@@ -392,12 +479,17 @@ impl BackwardImage<'_> {
             let mut rows = [TapRow::NONE; MAX_KERNEL];
             let mut n = 0;
             for kh in ((r + w.before[0]) % s..k).step_by(s) {
-                let Some(o) = (r + w.before[0]).checked_sub(kh).map(|v| v / s) else { break };
+                let Some(o) = (r + w.before[0]).checked_sub(kh).map(|v| v / s) else {
+                    break;
+                };
                 if o >= w.out_h || taps == 0 {
                     continue;
                 }
                 let x = gs.inner(o).wrapping_add(q * c).wrapping_sub((taps - 1) * c);
-                rows[n] = TapRow { x, w: self.weights[kh * k * c + start_w..].as_ptr() };
+                rows[n] = TapRow {
+                    x,
+                    w: self.weights[kh * k * c + start_w..].as_ptr(),
+                };
                 n += 1;
             }
             let job = ConvRow {
@@ -425,7 +517,9 @@ impl BackwardImage<'_> {
         dx: &mut [f32],
         finish: &mut TileFinish,
     ) {
-        let (Some(mean), false) = (self.mean, rows.is_empty()) else { return };
+        let (Some(mean), false) = (self.mean, rows.is_empty()) else {
+            return;
+        };
         let (w, c) = (self.window, self.channels);
         let len = rows.len() * w.w * c;
         let g = dx[rows.start * w.w * c..][..len].as_mut_ptr();

@@ -15,7 +15,10 @@ const CHUNK: usize = 16 * 1024;
 pub fn from_bytes(workers: &Workers, bytes: &[u8], tables: &[[f32; 256]], out: &mut [f32]) {
     assert_eq!(bytes.len(), out.len(), "from_bytes: lengths");
     let c = tables.len();
-    assert!(c > 0 && bytes.len().is_multiple_of(c), "from_bytes: channels");
+    assert!(
+        c > 0 && bytes.len().is_multiple_of(c),
+        "from_bytes: channels"
+    );
     let target = Shared::new(out);
     let tasks = bytes.len().div_ceil(CHUNK).clamp(1, 16);
     workers.run(tasks, |task, _| {
@@ -86,7 +89,9 @@ pub fn element_forward(workers: &Workers, f: Element, x: &[f32], out: &mut [f32]
         let mine = share(x.len(), 16, task, tasks);
         // SAFETY: tasks own disjoint ranges.
         let out = unsafe { target.part(mine.clone()) };
-        out.iter_mut().zip(&x[mine]).for_each(|(o, x)| *o = f.apply(*x));
+        out.iter_mut()
+            .zip(&x[mine])
+            .for_each(|(o, x)| *o = f.apply(*x));
     });
 }
 
@@ -103,7 +108,11 @@ pub fn element_backward(
     accumulate: bool,
 ) {
     let n = out.len();
-    assert_eq!((x.len(), y.len(), g.len()), (n, n, n), "element_backward: lengths");
+    assert_eq!(
+        (x.len(), y.len(), g.len()),
+        (n, n, n),
+        "element_backward: lengths"
+    );
     let target = Shared::new(out);
     let tasks = n.div_ceil(CHUNK).clamp(1, 16);
     workers.run(tasks, |task, _| {

@@ -36,11 +36,7 @@ impl MapShape {
     }
 
     /// Calls `f(image, first pixel, pixels)` for the tiles of each image, tiles over tasks.
-    fn tiles(
-        &self,
-        workers: &Workers,
-        f: impl Fn(usize, usize, usize, &mut crate::Floats) + Sync,
-    ) {
+    fn tiles(&self, workers: &Workers, f: impl Fn(usize, usize, usize, &mut crate::Floats) + Sync) {
         let step = self.step();
         let per_image = self.pixels.div_ceil(step);
         let all = self.images * per_image;
@@ -69,7 +65,9 @@ unsafe fn read(
 ) {
     let c = s.channels;
     let x = source.raw[row * c..(row + rows) * c].as_ptr();
-    let gate = source.gate.map_or(std::ptr::null(), |g| g[image * c..(image + 1) * c].as_ptr());
+    let gate = source
+        .gate
+        .map_or(std::ptr::null(), |g| g[image * c..(image + 1) * c].as_ptr());
     let (x, out) = (Tile { start: x, row: c }, Tile { start: out, row: c });
     let size = Size { rows, width: c };
     let affine = affine_at(source, 0, c);
@@ -162,9 +160,16 @@ pub fn gate_backward(
 ) {
     let c = shape.channels;
     source.check(shape.images, shape.pixels, c);
-    assert!(source.gate.is_none(), "gate_backward: the source carries its gate");
+    assert!(
+        source.gate.is_none(),
+        "gate_backward: the source carries its gate"
+    );
     let lens = (gate.len(), g.len(), gate_gradient.len());
-    assert_eq!(lens, (shape.images * c, shape.values(), shape.images * c), "gate_backward");
+    assert_eq!(
+        lens,
+        (shape.images * c, shape.values(), shape.images * c),
+        "gate_backward"
+    );
     let (target, sums) = (Shared::new(g), Shared::new(gate_gradient));
     let tasks = shape.images.min(TASKS);
     let (affine, len) = (affine_at(source, 0, c), shape.pixels * c);
@@ -177,7 +182,10 @@ pub fn gate_backward(
                 let rows = shape.step().min(shape.pixels - first);
                 let range = image * len + first * c..image * len + (first + rows) * c;
                 let size = Size { rows, width: c };
-                let x = Tile { start: source.raw[range.clone()].as_ptr(), row: c };
+                let x = Tile {
+                    start: source.raw[range.clone()].as_ptr(),
+                    row: c,
+                };
                 // SAFETY: images belong to one task each; slices are the tile.
                 unsafe {
                     let sums = sums.part(image * c..(image + 1) * c);
@@ -185,7 +193,10 @@ pub fn gate_backward(
                         sums.fill(0.0);
                     }
                     let start = target.part(range).as_mut_ptr();
-                    let g = Tile { start: start.cast_const(), row: c };
+                    let g = Tile {
+                        start: start.cast_const(),
+                        row: c,
+                    };
                     let isa = workers.isa();
                     tile::dot_rows(isa, size, g, x, affine.0, source.act, sums.as_mut_ptr());
                     tile::mul_row(isa, size, Tile { start, row: c }, gate);
@@ -221,8 +232,19 @@ pub fn global_average(workers: &Workers, shape: MapShape, source: &Source, out: 
                 let row = image * shape.pixels + first;
                 // SAFETY: space holds a tile, out a row.
                 unsafe {
-                    read(workers, &shape, source, image, row, rows, space.as_mut_ptr());
-                    let x = Tile { start: space.as_ptr(), row: c };
+                    read(
+                        workers,
+                        &shape,
+                        source,
+                        image,
+                        row,
+                        rows,
+                        space.as_mut_ptr(),
+                    );
+                    let x = Tile {
+                        start: space.as_ptr(),
+                        row: c,
+                    };
                     let size = Size { rows, width: c };
                     tile::sum_rows(workers.isa(), size, x, out.as_mut_ptr());
                 }
@@ -245,8 +267,16 @@ pub fn global_average_backward(
     sink: Sink,
 ) {
     let (c, len) = (shape.channels, shape.pixels * shape.channels);
-    let Sink { out, accumulate, finish } = sink;
-    assert_eq!((g.len(), out.len()), (shape.images * c, shape.values()), "global_average");
+    let Sink {
+        out,
+        accumulate,
+        finish,
+    } = sink;
+    assert_eq!(
+        (g.len(), out.len()),
+        (shape.images * c, shape.values()),
+        "global_average"
+    );
     let (mean, finish_sums) = finish.map(|f| (f.mean, f.sums)).unzip();
     let tasks = shape.images.min(TASKS);
     let mut sums = std::mem::take(&mut workers.sums);
@@ -270,11 +300,17 @@ pub fn global_average_backward(
                     if !accumulate {
                         out.fill(0.0);
                     }
-                    let out = Tile { start: out.as_mut_ptr(), row: c };
+                    let out = Tile {
+                        start: out.as_mut_ptr(),
+                        row: c,
+                    };
                     let size = Size { rows, width: c };
                     tile::add_row(workers.isa(), size, out, row.as_ptr());
                     if let Some(mean) = mean {
-                        let z = Tile { start: source.raw[range].as_ptr(), row: c };
+                        let z = Tile {
+                            start: source.raw[range].as_ptr(),
+                            row: c,
+                        };
                         gathered.add(workers.isa(), rows, out, z, source, mean, 0);
                     }
                 }

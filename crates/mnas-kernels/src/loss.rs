@@ -18,12 +18,18 @@ pub fn cross_entropy(
     gradient: &mut [f32],
 ) -> (f32, u32) {
     let n = labels.len();
-    assert!(n > 0 && logits.len().is_multiple_of(n), "cross_entropy: lengths");
+    assert!(
+        n > 0 && logits.len().is_multiple_of(n),
+        "cross_entropy: lengths"
+    );
     assert_eq!(logits.len(), gradient.len(), "cross_entropy: gradient");
     let k = logits.len() / n;
     let spread = smoothing / k as f32;
     let (mut loss, mut correct) = (0.0f64, 0);
-    let rows = logits.chunks_exact(k).zip(gradient.chunks_exact_mut(k)).zip(labels);
+    let rows = logits
+        .chunks_exact(k)
+        .zip(gradient.chunks_exact_mut(k))
+        .zip(labels);
     for ((x, g), label) in rows {
         let y = usize::from(*label);
         assert!(y < k, "cross_entropy: label {y} of {k}");
@@ -41,7 +47,11 @@ pub fn cross_entropy(
         correct += u32::from(first_largest == Some(y));
         let scale = (1.0 / sum) as f32;
         for (j, g) in g.iter_mut().enumerate() {
-            let target = if j == y { 1.0 - smoothing as f32 + spread } else { spread };
+            let target = if j == y {
+                1.0 - smoothing as f32 + spread
+            } else {
+                spread
+            };
             *g = (*g * scale - target) / n as f32;
         }
     }

@@ -97,7 +97,10 @@ impl BatchNorm {
 
     /// The affine function that layers apply while they read.
     pub fn affine(&self) -> Affine<'_> {
-        Affine { scale: &self.scale, shift: &self.shift }
+        Affine {
+            scale: &self.scale,
+            shift: &self.shift,
+        }
     }
 
     /// From the gathered sums, the gradients of gamma and beta, and the factors of
@@ -123,7 +126,10 @@ impl BatchNorm {
     /// The backward pass as layers apply it to gradient `g` and raw values `z`.
     pub fn upstream<'a>(&'a self, g: &'a [f32], z: &'a [f32]) -> Upstream<'a> {
         let [a, b, d] = &self.upstream;
-        Upstream { g, norm: Some(UpstreamNorm { z, a, b, d }) }
+        Upstream {
+            g,
+            norm: Some(UpstreamNorm { z, a, b, d }),
+        }
     }
 }
 
@@ -137,7 +143,11 @@ struct Cut {
 impl Cut {
     fn of(rows: usize, channels: usize) -> Self {
         let step = (TILE / channels.max(1)).clamp(1, 512);
-        Self { rows, step, tasks: rows.div_ceil(step).clamp(1, TASKS) }
+        Self {
+            rows,
+            step,
+            tasks: rows.div_ceil(step).clamp(1, TASKS),
+        }
     }
 
     fn range(&self, task: usize) -> std::ops::Range<usize> {
@@ -180,7 +190,11 @@ pub fn moments(workers: &mut Workers, x: &[f32], moments: &mut Moments) {
 pub fn finish(workers: &mut Workers, channels: usize, source: &Source, g: &mut [f32], f: Finish) {
     let c = channels;
     let cut = Cut::of(g.len() / c, c);
-    assert_eq!((g.len(), source.raw.len()), (cut.rows * c, cut.rows * c), "finish: length");
+    assert_eq!(
+        (g.len(), source.raw.len()),
+        (cut.rows * c, cut.rows * c),
+        "finish: length"
+    );
     let mut sums = std::mem::take(&mut workers.sums);
     sums.resize(cut.tasks * 2 * c, 0.0);
     let (totals, target) = (Shared::new(&mut sums), Shared::new(g));
@@ -191,10 +205,16 @@ pub fn finish(workers: &mut Workers, channels: usize, source: &Source, g: &mut [
         let mut gathered = TileFinish::new(c, stats, total);
         for rows in cut.tiles(task) {
             let range = rows.start * c..rows.end * c;
-            let z = Tile { start: source.raw[range.clone()].as_ptr(), row: c };
+            let z = Tile {
+                start: source.raw[range.clone()].as_ptr(),
+                row: c,
+            };
             // SAFETY: tiles belong to one task each; both slices are the tile.
             unsafe {
-                let g = Tile { start: target.part(range).as_mut_ptr(), row: c };
+                let g = Tile {
+                    start: target.part(range).as_mut_ptr(),
+                    row: c,
+                };
                 gathered.add(workers.isa(), rows.len(), g, z, source, f.mean, 0);
             }
         }
@@ -225,11 +245,20 @@ pub fn norm_gradient(
                 None if accumulate => out.iter_mut().zip(g).for_each(|(o, g)| *o += g),
                 None => out.copy_from_slice(g),
                 Some(n) => {
-                    let tile = |s: &[f32]| Tile { start: s.as_ptr(), row: c };
-                    let size = Size { rows: rows.len(), width: c };
+                    let tile = |s: &[f32]| Tile {
+                        start: s.as_ptr(),
+                        row: c,
+                    };
+                    let size = Size {
+                        rows: rows.len(),
+                        width: c,
+                    };
                     let (g, z) = (tile(g), tile(&n.z[range]));
                     let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
-                    let out = Tile { start: out.as_mut_ptr(), row: c };
+                    let out = Tile {
+                        start: out.as_mut_ptr(),
+                        row: c,
+                    };
                     // SAFETY: all slices are the tile; factors are c floats each.
                     unsafe { tile::norm_gradient(workers.isa(), size, g, z, k, out, accumulate) };
                 }

@@ -76,7 +76,12 @@ pub fn pointwise_forward(
     out: &mut [f32],
     moments: Option<&mut Moments>,
 ) {
-    let PointwiseShape { images, pixels, inputs, outputs } = shape;
+    let PointwiseShape {
+        images,
+        pixels,
+        inputs,
+        outputs,
+    } = shape;
     source.check(images, pixels, inputs);
     assert_eq!(weights.len(), inputs * outputs, "pointwise weights");
     assert_eq!(out.len(), shape.rows() * outputs, "pointwise output");
@@ -90,14 +95,19 @@ pub fn pointwise_forward(
     let mut sums = std::mem::take(&mut workers.sums);
     sums.resize(row_tasks * 2 * outputs, 0.0);
     let (target, totals) = (Shared::new(out), Shared::new(&mut sums));
-    let factors = Factors { left: source, right: SendRight(right) };
+    let factors = Factors {
+        left: source,
+        right: SendRight(right),
+    };
     let gather = moments.is_some();
     workers.run(row_tasks * column_tasks, |task, scratch| {
         let (rt, ct) = (task / column_tasks, task % column_tasks);
         let columns = share(outputs, lanes, ct, column_tasks);
         let width = columns.len();
-        let [active, stats, total] =
-            carve(scratch, [shape.tile_rows() * inputs, scratch_len(width), 4 * width]);
+        let [active, stats, total] = carve(
+            scratch,
+            [shape.tile_rows() * inputs, scratch_len(width), 4 * width],
+        );
         // The double-precision totals of this task's columns, before they go to their place.
         let mut local = DoubleScratch::new(total);
         let mut gathered = TileMoments::new(width, stats, local.slice());
@@ -108,16 +118,45 @@ pub fn pointwise_forward(
             unsafe {
                 let left = factors.tile(workers.isa(), shape, &rows, active);
                 let start = target.pointer().add(rows.start * outputs + columns.start);
-                let c = Out { start, row: outputs, accumulate: false };
-                let e = Extents { m: n, n: width, k: inputs };
-                product(isa, e, left, factors.right.0.from_column(columns.start, lanes), c);
+                let c = Out {
+                    start,
+                    row: outputs,
+                    accumulate: false,
+                };
+                let e = Extents {
+                    m: n,
+                    n: width,
+                    k: inputs,
+                };
+                product(
+                    isa,
+                    e,
+                    left,
+                    factors.right.0.from_column(columns.start, lanes),
+                    c,
+                );
                 let size = Size { rows: n, width };
                 if let Some(b) = bias {
                     let b = b[columns.clone()].as_ptr();
-                    tile::add_row(isa, size, Tile { start, row: outputs }, b);
+                    tile::add_row(
+                        isa,
+                        size,
+                        Tile {
+                            start,
+                            row: outputs,
+                        },
+                        b,
+                    );
                 }
                 if gather {
-                    gathered.add(isa, n, Tile { start: start.cast_const(), row: outputs });
+                    gathered.add(
+                        isa,
+                        n,
+                        Tile {
+                            start: start.cast_const(),
+                            row: outputs,
+                        },
+                    );
                 }
             }
         }
@@ -126,7 +165,10 @@ pub fn pointwise_forward(
     });
     if let Some(m) = moments {
         assert_eq!(m.mean.len(), outputs, "moments: channels");
-        m.join(&sums, (0..row_tasks).map(|t| shape.row_range(t, row_tasks).len()));
+        m.join(
+            &sums,
+            (0..row_tasks).map(|t| shape.row_range(t, row_tasks).len()),
+        );
     }
     (workers.sums, workers.packed) = (sums, packed);
 }
@@ -173,7 +215,11 @@ unsafe fn active_tile(
     let c = shape.inputs;
     let raw = source.raw[rows.start * c..rows.end * c].as_ptr();
     if source.is_plain() {
-        return Left { start: raw, row: c, step: 1 };
+        return Left {
+            start: raw,
+            row: c,
+            step: 1,
+        };
     }
     assert!(space.len() >= rows.len() * c);
     let affine = affine_at(source, 0, c);
@@ -184,18 +230,33 @@ unsafe fn active_tile(
             Some(_) => ((image + 1) * shape.pixels).min(rows.end),
             None => rows.end,
         };
-        let gate = source.gate.map_or(std::ptr::null(), |g| g[image * c..(image + 1) * c].as_ptr());
+        let gate = source
+            .gate
+            .map_or(std::ptr::null(), |g| g[image * c..(image + 1) * c].as_ptr());
         let at = (row - rows.start) * c;
-        let size = Size { rows: end - row, width: c };
+        let size = Size {
+            rows: end - row,
+            width: c,
+        };
         // SAFETY: `at` and the size stay within the rows, for which raw and space were checked.
         unsafe {
-            let x = Tile { start: raw.add(at), row: c };
-            let out = Tile { start: space.as_mut_ptr().add(at), row: c };
+            let x = Tile {
+                start: raw.add(at),
+                row: c,
+            };
+            let out = Tile {
+                start: space.as_mut_ptr().add(at),
+                row: c,
+            };
             tile::activate(isa, size, x, affine, source.act, gate, out);
         }
         row = end;
     }
-    Left { start: space.as_ptr(), row: c, step: 1 }
+    Left {
+        start: space.as_ptr(),
+        row: c,
+        step: 1,
+    }
 }
 
 /// The gradient at the raw output, `rows` by `columns`: in place where stored so, else computed.
@@ -211,16 +272,31 @@ pub(crate) unsafe fn upstream_tile(
     space: &mut [f32],
 ) -> Tile<*const f32> {
     let at = rows.start * outputs + columns.start;
-    let g = Tile { start: upstream.g[at..].as_ptr(), row: outputs };
+    let g = Tile {
+        start: upstream.g[at..].as_ptr(),
+        row: outputs,
+    };
     let Some(n) = upstream.norm else { return g };
-    let size = Size { rows: rows.len(), width: columns.len() };
+    let size = Size {
+        rows: rows.len(),
+        width: columns.len(),
+    };
     assert!(space.len() >= size.rows * size.width);
     let coefficients = [n.a, n.b, n.d].map(|p| p[columns.clone()].as_ptr());
-    let z = Tile { start: n.z[at..].as_ptr(), row: outputs };
-    let out = Tile { start: space.as_mut_ptr(), row: size.width };
+    let z = Tile {
+        start: n.z[at..].as_ptr(),
+        row: outputs,
+    };
+    let out = Tile {
+        start: space.as_mut_ptr(),
+        row: size.width,
+    };
     // SAFETY: the caller vouches for rows and columns; space holds rows x columns.
     unsafe { tile::norm_gradient(isa, size, g, z, coefficients, out, false) };
-    Tile { start: space.as_ptr(), row: size.width }
+    Tile {
+        start: space.as_ptr(),
+        row: size.width,
+    }
 }
 
 /// Packs weights, `B(k, j)` at `weights[k * step + j * column]`, over all threads where large.
@@ -262,7 +338,13 @@ impl<'a> DoubleScratch<'a> {
     }
 
     /// Copies both halves to `columns` of the two rows of `width` at `at`.
-    pub(crate) fn scatter(self, totals: &Shared<f64>, at: usize, width: usize, columns: &Range<usize>) {
+    pub(crate) fn scatter(
+        self,
+        totals: &Shared<f64>,
+        at: usize,
+        width: usize,
+        columns: &Range<usize>,
+    ) {
         let (first, second) = self.0.split_at(columns.len());
         for (half, values) in [first, second].into_iter().enumerate() {
             let start = at + half * width + columns.start;
@@ -287,20 +369,40 @@ pub fn pointwise_backward(
     bias_gradient: Option<&mut [f32]>,
     sink: Option<Sink>,
 ) {
-    let PointwiseShape { images, pixels, inputs, outputs } = shape;
+    let PointwiseShape {
+        images,
+        pixels,
+        inputs,
+        outputs,
+    } = shape;
     source.check(images, pixels, inputs);
     upstream.check(shape.rows() * outputs, outputs);
     assert_eq!(weights.len(), inputs * outputs, "pointwise weights");
-    assert_eq!(weight_gradient.len(), inputs * outputs, "pointwise weight gradient");
+    assert_eq!(
+        weight_gradient.len(),
+        inputs * outputs,
+        "pointwise weight gradient"
+    );
     if let Some(s) = &sink {
         assert_eq!(s.out.len(), shape.rows() * inputs, "pointwise sink");
-        assert!(s.finish.is_none() || source.gate.is_none(), "a gated source can't finish");
+        assert!(
+            s.finish.is_none() || source.gate.is_none(),
+            "a gated source can't finish"
+        );
     }
     if let Some(b) = bias_gradient {
         bias_backward(workers, shape, upstream, b);
     }
-    let partials = shape.row_tasks().min(shape.rows() / ROWS_PER_PARTIAL).max(1);
-    let backward = Backward { shape, source, upstream, isa: workers.isa() };
+    let partials = shape
+        .row_tasks()
+        .min(shape.rows() / ROWS_PER_PARTIAL)
+        .max(1);
+    let backward = Backward {
+        shape,
+        source,
+        upstream,
+        isa: workers.isa(),
+    };
     if partials >= 4 {
         backward.by_rows(workers, partials, weights, weight_gradient, sink);
     } else {
@@ -321,7 +423,10 @@ fn bias_backward(workers: &Workers, shape: PointwiseShape, upstream: &Upstream, 
             unsafe {
                 let isa = workers.isa();
                 let g = upstream_tile(isa, shape.outputs, upstream, &rows, &columns, space);
-                let size = Size { rows: rows.len(), width: shape.outputs };
+                let size = Size {
+                    rows: rows.len(),
+                    width: shape.outputs,
+                };
                 tile::sum_rows(isa, size, g, sums.as_mut_ptr());
             }
         }
@@ -347,9 +452,20 @@ struct SinkParts<'a> {
 
 /// Takes a sink apart: what tasks write, and where the sums go.
 fn take_apart<'a>(sink: Sink<'a>) -> (SinkParts<'a>, Option<&'a mut [f64]>) {
-    let Sink { out, accumulate, finish } = sink;
+    let Sink {
+        out,
+        accumulate,
+        finish,
+    } = sink;
     let (mean, sums) = finish.map(|f| (f.mean, f.sums)).unzip();
-    (SinkParts { out: Shared::new(out), accumulate, mean }, sums)
+    (
+        SinkParts {
+            out: Shared::new(out),
+            accumulate,
+            mean,
+        },
+        sums,
+    )
 }
 
 impl Backward<'_> {
@@ -363,7 +479,9 @@ impl Backward<'_> {
         weight_gradient: &mut [f32],
         sink: Option<Sink>,
     ) {
-        let PointwiseShape { inputs, outputs, .. } = self.shape;
+        let PointwiseShape {
+            inputs, outputs, ..
+        } = self.shape;
         let (sink, finish_sums) = sink.map(take_apart).unzip();
         let packed = pack_parallel(workers, weights, (outputs, inputs), (inputs, 1));
         let right = SendRight(Right::packed(&packed, outputs, inputs, self.isa.lanes()));
@@ -418,7 +536,9 @@ impl Backward<'_> {
         weight_gradient: &mut [f32],
         sink: Option<Sink>,
     ) {
-        let PointwiseShape { inputs, outputs, .. } = self.shape;
+        let PointwiseShape {
+            inputs, outputs, ..
+        } = self.shape;
         let lanes = self.isa.lanes();
         let row_tasks = self.shape.row_tasks();
         let column_tasks = column_tasks(row_tasks, inputs, lanes);
@@ -428,10 +548,16 @@ impl Backward<'_> {
             Some(_) => pack_parallel(workers, weights, (outputs, inputs), (inputs, 1)),
             None => std::mem::take(&mut workers.packed),
         };
-        let right = sink.is_some().then(|| Right::packed(&packed, outputs, inputs, lanes));
+        let right = sink
+            .is_some()
+            .then(|| Right::packed(&packed, outputs, inputs, lanes));
         let right = right.map(SendRight);
         let right = right.as_ref();
-        let input_tasks = if sink.is_some() { row_tasks * column_tasks } else { 0 };
+        let input_tasks = if sink.is_some() {
+            row_tasks * column_tasks
+        } else {
+            0
+        };
         let mut sums = std::mem::take(&mut workers.sums);
         sums.resize(row_tasks * 2 * inputs, 0.0);
         let totals = Shared::new(&mut sums);
@@ -443,7 +569,10 @@ impl Backward<'_> {
                 let dw = unsafe { dw.part(mine.start * inputs..mine.end * inputs) };
                 self.weight_task(mine, dw, scratch);
             } else if let (Some(s), Some(right)) = (&sink, right) {
-                let at = ((task - weight_tasks) / column_tasks, (task - weight_tasks) % column_tasks);
+                let at = (
+                    (task - weight_tasks) / column_tasks,
+                    (task - weight_tasks) % column_tasks,
+                );
                 let columns = share(inputs, lanes, at.1, column_tasks);
                 let rows = self.shape.row_range(at.0, row_tasks);
                 let right = right.0.from_column(columns.start, lanes);
@@ -463,7 +592,9 @@ impl Backward<'_> {
 
     /// Rows `mine` of the weight gradient.
     fn weight_task(&self, mine: Range<usize>, dw: &mut [f32], scratch: &mut Floats) {
-        let PointwiseShape { inputs, outputs, .. } = self.shape;
+        let PointwiseShape {
+            inputs, outputs, ..
+        } = self.shape;
         let t = self.shape.tile_rows();
         let [active, gradient] = carve(scratch, [t * inputs, t * mine.len()]);
         if mine.is_empty() {
@@ -490,7 +621,11 @@ impl Backward<'_> {
     ) -> DoubleScratch<'s> {
         let outputs = self.shape.outputs;
         let width = columns.len();
-        let sizes = [self.shape.tile_rows() * outputs, scratch_len(width), 4 * width];
+        let sizes = [
+            self.shape.tile_rows() * outputs,
+            scratch_len(width),
+            4 * width,
+        ];
         let [gradient, stats, total] = carve(scratch, sizes);
         let mut local = DoubleScratch::new(total);
         let mut finish = TileFinish::new(width, stats, local.slice());
@@ -520,12 +655,37 @@ impl Backward<'_> {
     ) {
         let inputs = self.shape.inputs;
         assert_eq!(dw.len(), width * inputs);
-        let left = Left { start: g.start, row: 1, step: g.row };
+        let left = Left {
+            start: g.start,
+            row: 1,
+            step: g.row,
+        };
         let lanes = self.isa.lanes();
-        let right = Right { start: x.start, column: lanes, step: x.row, padded: false };
-        let out = Out { start: dw.as_mut_ptr(), row: inputs, accumulate };
+        let right = Right {
+            start: x.start,
+            column: lanes,
+            step: x.row,
+            padded: false,
+        };
+        let out = Out {
+            start: dw.as_mut_ptr(),
+            row: inputs,
+            accumulate,
+        };
         // SAFETY: tiles as the caller vouches; dw as asserted.
-        unsafe { product(self.isa, Extents { m: width, n: inputs, k: rows }, left, right, out) };
+        unsafe {
+            product(
+                self.isa,
+                Extents {
+                    m: width,
+                    n: inputs,
+                    k: rows,
+                },
+                left,
+                right,
+                out,
+            )
+        };
     }
 
     /// Input gradient of one tile, columns only, with the sink's finish.
@@ -542,17 +702,34 @@ impl Backward<'_> {
         sink: &SinkParts,
         finish: &mut TileFinish,
     ) {
-        let PointwiseShape { inputs, outputs, .. } = self.shape;
+        let PointwiseShape {
+            inputs, outputs, ..
+        } = self.shape;
         let at = rows.start * inputs + columns.start;
-        let e = Extents { m: rows.len(), n: columns.len(), k: outputs };
-        let left = Left { start: g.start, row: g.row, step: 1 };
+        let e = Extents {
+            m: rows.len(),
+            n: columns.len(),
+            k: outputs,
+        };
+        let left = Left {
+            start: g.start,
+            row: g.row,
+            step: 1,
+        };
         // SAFETY: as the caller vouches.
         unsafe {
             let start = sink.out.pointer().add(at);
-            let c = Out { start, row: inputs, accumulate: sink.accumulate };
+            let c = Out {
+                start,
+                row: inputs,
+                accumulate: sink.accumulate,
+            };
             product(self.isa, e, left, right, c);
             if let Some(mean) = sink.mean {
-                let z = Tile { start: self.source.raw[at..].as_ptr(), row: inputs };
+                let z = Tile {
+                    start: self.source.raw[at..].as_ptr(),
+                    row: inputs,
+                };
                 let out = Tile { start, row: inputs };
                 finish.add(self.isa, e.m, out, z, self.source, mean, columns.start);
             }

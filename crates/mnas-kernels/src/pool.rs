@@ -26,7 +26,10 @@ fn under(w: &Window, o: usize, q: usize) -> (Range<usize>, Range<usize>) {
         let first = position * w.stride + taps.start - before;
         first..first + taps.len()
     };
-    (at(w.rows_at(o), o, w.before[0]), at(w.columns_at(q), q, w.before[1]))
+    (
+        at(w.rows_at(o), o, w.before[0]),
+        at(w.columns_at(q), q, w.before[1]),
+    )
 }
 
 /// `out` = the pooled `x`, both `images x pixels x channels`.
@@ -56,7 +59,11 @@ pub fn pool_forward(
             for (p, out) in out.chunks_exact_mut(c).enumerate() {
                 let (ys, xs) = under(w, p / w.out_w, p % w.out_w);
                 let scale = 1.0 / (ys.len() * xs.len()).max(1) as f32;
-                out.fill(if kind == Pool::Average { 0.0 } else { f32::NEG_INFINITY });
+                out.fill(if kind == Pool::Average {
+                    0.0
+                } else {
+                    f32::NEG_INFINITY
+                });
                 for y in ys {
                     for column in xs.clone() {
                         let x = &x[(y * w.w + column) * c..][..c];
@@ -64,7 +71,7 @@ pub fn pool_forward(
                             Pool::Average => out.iter_mut().zip(x).for_each(|(o, x)| *o += x),
                             // A NaN stays, so that divergence shows in the loss.
                             Pool::Maximum => out.iter_mut().zip(x).for_each(|(o, x)| {
-                                *o = if *o >= *x { *o } else { *x };
+                                *o = if *o >= *x || o.is_nan() { *o } else { *x };
                             }),
                         }
                     }
@@ -94,8 +101,16 @@ pub fn pool_backward(
     window.check();
     let (w, c) = (window, channels);
     let (in_len, out_len) = (w.h * w.w * c, w.out_h * w.out_w * c);
-    assert_eq!((x.len(), out.len()), (w.images * in_len, w.images * in_len), "pool input");
-    assert_eq!((y.len(), g.len()), (w.images * out_len, w.images * out_len), "pool output");
+    assert_eq!(
+        (x.len(), out.len()),
+        (w.images * in_len, w.images * in_len),
+        "pool input"
+    );
+    assert_eq!(
+        (y.len(), g.len()),
+        (w.images * out_len, w.images * out_len),
+        "pool output"
+    );
     let target = Shared::new(out);
     let tasks = w.images.min(TASKS);
     workers.run(tasks, |task, scratch| {

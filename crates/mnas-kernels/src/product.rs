@@ -52,13 +52,21 @@ impl Right {
     /// A right factor packed by [`pack`].
     pub(crate) fn packed(data: &[f32], k: usize, n: usize, lanes: usize) -> Self {
         assert!(data.len() >= packed_len(k, n, lanes));
-        Self { start: data.as_ptr(), column: k * lanes, step: lanes, padded: true }
+        Self {
+            start: data.as_ptr(),
+            column: k * lanes,
+            step: lanes,
+            padded: true,
+        }
     }
 
     /// The part from column `j` (a multiple of `lanes`) on.
     pub(crate) fn from_column(self, j: usize, lanes: usize) -> Self {
         debug_assert!(j.is_multiple_of(lanes));
-        Self { start: self.start.wrapping_add(j / lanes * self.column), ..self }
+        Self {
+            start: self.start.wrapping_add(j / lanes * self.column),
+            ..self
+        }
     }
 }
 
@@ -116,8 +124,14 @@ unsafe fn product_v<V: Vector>(e: Extents, a: Left, b: Right, c: Out) {
         let group = Extents { n, ..e };
         // SAFETY: the group's columns lie within B and C.
         unsafe {
-            let b = Right { start: b.start.add(v * b.column), ..b };
-            let c = Out { start: c.start.add(v * V::LEN), ..c };
+            let b = Right {
+                start: b.start.add(v * b.column),
+                ..b
+            };
+            let c = Out {
+                start: c.start.add(v * V::LEN),
+                ..c
+            };
             let partial = !b.padded && v + take > whole;
             match (take, partial) {
                 (1, false) => rows::<V, 1, false>(group, a, b, c),
@@ -144,8 +158,14 @@ unsafe fn rows<V: Vector, const N: usize, const PART: bool>(e: Extents, a: Left,
         let left = e.m - i;
         // SAFETY: rows i.. lie within A and C.
         unsafe {
-            let a = Left { start: a.start.add(i * a.row), ..a };
-            let c = Out { start: c.start.add(i * c.row), ..c };
+            let a = Left {
+                start: a.start.add(i * a.row),
+                ..a
+            };
+            let c = Out {
+                start: c.start.add(i * c.row),
+                ..c
+            };
             let take = if left >= most { most } else { left };
             i += match take {
                 16.. => block::<V, 16, N, PART>(e, a, b, c),
@@ -181,7 +201,11 @@ unsafe fn block<V: Vector, const M: usize, const N: usize, const PART: bool>(
             let mut bv = [V::zero(); N];
             for (j, v) in bv.iter_mut().enumerate() {
                 let p = bp.add(j * b.column);
-                *v = if PART && j == N - 1 { V::load_part(p, last) } else { V::load(p) };
+                *v = if PART && j == N - 1 {
+                    V::load_part(p, last)
+                } else {
+                    V::load(p)
+                };
             }
             for (i, row) in acc.iter_mut().enumerate() {
                 let av = V::splat(*ap.add(i * a.row));
@@ -202,7 +226,11 @@ unsafe fn block<V: Vector, const M: usize, const N: usize, const PART: bool>(
                     (true, false) => V::load_part(p, n),
                 };
                 let sum = old.add(*sum);
-                if n == V::LEN { sum.store(p) } else { sum.store_part(p, n) }
+                if n == V::LEN {
+                    sum.store(p)
+                } else {
+                    sum.store_part(p, n)
+                }
             }
         }
     }
@@ -231,12 +259,36 @@ mod tests {
         let mut transposed = vec![0.0; k * n];
         (0..k * n).for_each(|i| transposed[i % n * k + i / n] = b[i]);
         let mut again = vec![f32::NAN; space.len()];
-        pack(&transposed, (k, n), (1, k), lanes, 0..n.div_ceil(lanes), &mut again);
+        pack(
+            &transposed,
+            (k, n),
+            (1, k),
+            lanes,
+            0..n.div_ceil(lanes),
+            &mut again,
+        );
         assert_eq!(space, again);
-        let raw = Right { start: b.as_ptr(), column: lanes, step: n, padded: false };
-        let right = if packed { Right::packed(&space, k, n, lanes) } else { raw };
-        let left = Left { start: a.as_ptr(), row: k, step: 1 };
-        let out = Out { start: c.as_mut_ptr(), row: n, accumulate };
+        let raw = Right {
+            start: b.as_ptr(),
+            column: lanes,
+            step: n,
+            padded: false,
+        };
+        let right = if packed {
+            Right::packed(&space, k, n, lanes)
+        } else {
+            raw
+        };
+        let left = Left {
+            start: a.as_ptr(),
+            row: k,
+            step: 1,
+        };
+        let out = Out {
+            start: c.as_mut_ptr(),
+            row: n,
+            accumulate,
+        };
         // SAFETY: a is m x k, b is k x n, c is m x n.
         unsafe { product(isa, Extents { m, n, k }, left, right, out) };
         close(&c, &expected, 1e-5 * (1.0 + k as f64));

@@ -40,7 +40,12 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// Values read as they are.
     pub fn plain(raw: &'a [f32]) -> Self {
-        Self { raw, affine: None, act: Act::Linear, gate: None }
+        Self {
+            raw,
+            affine: None,
+            act: Act::Linear,
+            gate: None,
+        }
     }
 
     /// Whether the stored values are the activation.
@@ -49,11 +54,21 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn check(&self, images: usize, pixels: usize, channels: usize) {
-        assert_eq!(self.raw.len(), images * pixels * channels, "source: wrong number of values");
+        assert_eq!(
+            self.raw.len(),
+            images * pixels * channels,
+            "source: wrong number of values"
+        );
         if let Some(a) = self.affine {
-            assert!(a.scale.len() == channels && a.shift.len() == channels, "affine: channels");
+            assert!(
+                a.scale.len() == channels && a.shift.len() == channels,
+                "affine: channels"
+            );
         }
-        assert!(self.gate.is_none_or(|g| g.len() == images * channels), "gate: wrong length");
+        assert!(
+            self.gate.is_none_or(|g| g.len() == images * channels),
+            "gate: wrong length"
+        );
     }
 }
 
@@ -127,7 +142,11 @@ pub struct Moments {
 impl Moments {
     /// Of `channels` channels, empty.
     pub fn new(channels: usize) -> Self {
-        Self { count: 0, mean: vec![0.0; channels], deviation: vec![0.0; channels] }
+        Self {
+            count: 0,
+            mean: vec![0.0; channels],
+            deviation: vec![0.0; channels],
+        }
     }
 
     /// Joins `parts` (each `channels` means, then `channels` deviations) of `counts` values,
@@ -137,7 +156,11 @@ impl Moments {
         self.count = 0;
         self.mean.fill(0.0);
         self.deviation.fill(0.0);
-        for (part, n) in parts.chunks_exact(2 * c).zip(counts).filter(|(_, n)| *n > 0) {
+        for (part, n) in parts
+            .chunks_exact(2 * c)
+            .zip(counts)
+            .filter(|(_, n)| *n > 0)
+        {
             let total = self.count + n;
             let share = n as f64 / total as f64;
             let weight = self.count as f64 * share;

@@ -23,8 +23,16 @@ impl<'a> TileMoments<'a> {
     /// `total` receives `channels` means, then `channels` deviations.
     pub(crate) fn new(channels: usize, scratch: &'a mut [f32], total: &'a mut [f64]) -> Self {
         total.fill(0.0);
-        assert_eq!((scratch.len(), total.len()), (scratch_len(channels), 2 * channels));
-        Self { channels, count: 0, scratch, total }
+        assert_eq!(
+            (scratch.len(), total.len()),
+            (scratch_len(channels), 2 * channels)
+        );
+        Self {
+            channels,
+            count: 0,
+            scratch,
+            total,
+        }
     }
 
     /// Adds a tile.
@@ -46,7 +54,14 @@ impl<'a> TileMoments<'a> {
         let size = Size { rows, width: c };
         // SAFETY: the tile as the caller vouches; the rest are c floats each.
         unsafe {
-            tile::moments(isa, size, x, pivot.as_ptr(), sum.as_mut_ptr(), square.as_mut_ptr());
+            tile::moments(
+                isa,
+                size,
+                x,
+                pivot.as_ptr(),
+                sum.as_mut_ptr(),
+                square.as_mut_ptr(),
+            );
         }
         for (t, s) in self.total.iter_mut().zip(sums.iter()) {
             *t += f64::from(*s);
@@ -81,8 +96,15 @@ impl<'a> TileFinish<'a> {
     /// `total` receives `width` sums, then `width` products.
     pub(crate) fn new(width: usize, scratch: &'a mut [f32], total: &'a mut [f64]) -> Self {
         total.fill(0.0);
-        assert_eq!((scratch.len(), total.len()), (scratch_len(width), 2 * width));
-        Self { width, scratch, total }
+        assert_eq!(
+            (scratch.len(), total.len()),
+            (scratch_len(width), 2 * width)
+        );
+        Self {
+            width,
+            scratch,
+            total,
+        }
     }
 
     /// Passes a tile of gradients through the source's activation and adds it. The tile's
@@ -103,9 +125,15 @@ impl<'a> TileFinish<'a> {
         let sums = &mut self.scratch[..2 * self.width];
         sums.fill(0.0);
         let (sum, product) = sums.split_at_mut(self.width);
-        let size = Size { rows, width: self.width };
+        let size = Size {
+            rows,
+            width: self.width,
+        };
         let affine = affine_at(source, column, self.width);
-        assert!(!affine.scale.is_null(), "only a normalised source finishes a gradient");
+        assert!(
+            !affine.scale.is_null(),
+            "only a normalised source finishes a gradient"
+        );
         let mean = mean[column..column + self.width].as_ptr();
         // SAFETY: the tiles as the caller vouches; per-channel slices were cut to the width.
         unsafe {
@@ -121,7 +149,10 @@ impl<'a> TileFinish<'a> {
 /// The source's batch norm from `column` on, `width` channels, bounds checked.
 pub(crate) fn affine_at(source: &Source, column: usize, width: usize) -> AffineAt {
     match source.affine {
-        None => AffineAt { scale: std::ptr::null(), shift: std::ptr::null() },
+        None => AffineAt {
+            scale: std::ptr::null(),
+            shift: std::ptr::null(),
+        },
         Some(a) => AffineAt {
             scale: a.scale[column..column + width].as_ptr(),
             shift: a.shift[column..column + width].as_ptr(),

@@ -388,7 +388,8 @@ unsafe fn dot_rows_f<V: Vector, F: Function>(
                 }
                 let mut sum = V::get::<FULL>(sums.add(j), n);
                 for i in 0..rows {
-                    let y = F::apply(scale.mul_add(V::get::<FULL>(x0.add(i * x.row + j), n), shift));
+                    let y =
+                        F::apply(scale.mul_add(V::get::<FULL>(x0.add(i * x.row + j), n), shift));
                     sum = y.mul_add(V::get::<FULL>(g0.add(i * g.row + j), n), sum);
                 }
                 sum.put::<FULL>(sums.add(j), n);

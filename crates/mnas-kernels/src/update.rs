@@ -58,10 +58,20 @@ pub struct Update<'a> {
 /// If lengths differ.
 pub fn update(team: &Workers, rule: Rule, rate: f32, u: Update) {
     let n = u.weights.len();
-    assert_eq!((u.gradient.len(), u.momentum.len()), (n, n), "update: lengths");
+    assert_eq!(
+        (u.gradient.len(), u.momentum.len()),
+        (n, n),
+        "update: lengths"
+    );
     let square = u.square.len();
-    assert!(square == n || (square == 0 && matches!(rule, Rule::Sgd { .. })), "update: square");
-    assert!(u.average.is_empty() || u.average.len() == n, "update: average");
+    assert!(
+        square == n || (square == 0 && matches!(rule, Rule::Sgd { .. })),
+        "update: square"
+    );
+    assert!(
+        u.average.is_empty() || u.average.len() == n,
+        "update: average"
+    );
     let (with_square, with_average) = (square > 0, !u.average.is_empty());
     let (weights, momentum) = (Shared::new(u.weights), Shared::new(u.momentum));
     let (squares, averages) = (Shared::new(u.square), Shared::new(u.average));
@@ -149,9 +159,16 @@ unsafe fn block<V: Vector, const FULL: bool>(
             Rule::Sgd { momentum, nesterov } => {
                 let momentum = V::splat(momentum);
                 let m = momentum.mul_add(m, g);
-                (m, rate.mul(if nesterov { momentum.mul_add(m, g) } else { m }))
+                (
+                    m,
+                    rate.mul(if nesterov { momentum.mul_add(m, g) } else { m }),
+                )
             }
-            Rule::RmsProp { decay, momentum, epsilon } => {
+            Rule::RmsProp {
+                decay,
+                momentum,
+                epsilon,
+            } => {
                 let s = V::get::<FULL>(at.square.add(i), n);
                 let s = V::splat(1.0 - decay).mul_add(g.mul(g).sub(s), s);
                 s.put::<FULL>(at.square.add(i), n);

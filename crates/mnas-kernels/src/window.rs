@@ -36,10 +36,20 @@ impl Window {
     }
 
     pub(crate) fn check(&self) {
-        assert!((1..=MAX_KERNEL).contains(&self.kernel), "window: kernel {}", self.kernel);
-        assert!(self.stride > 0 && self.h > 0 && self.w > 0, "window: zero extent");
+        assert!(
+            (1..=MAX_KERNEL).contains(&self.kernel),
+            "window: kernel {}",
+            self.kernel
+        );
+        assert!(
+            self.stride > 0 && self.h > 0 && self.w > 0,
+            "window: zero extent"
+        );
         assert!(self.out_h > 0 && self.out_w > 0, "window: zero output");
-        assert!(self.before.iter().all(|b| *b < self.kernel), "window: padding");
+        assert!(
+            self.before.iter().all(|b| *b < self.kernel),
+            "window: padding"
+        );
     }
 
     /// Window rows that meet input rows when the output row is `o`.

@@ -24,7 +24,10 @@ pub struct Floats {
 impl Floats {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+        Self {
+            lines: vec![Line([0.0; 16]); len.div_ceil(16)],
+            len,
+        }
     }
 
     /// `len` zeros, or `None` where the system has no memory for them.
@@ -99,12 +102,23 @@ impl Workers {
             None
         } else {
             let name = |i| format!("mnas-train-{i}");
-            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name);
+            let builder = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(name);
             Some(builder.build()?)
         };
         let scratch = (0..threads).map(|_| Mutex::default()).collect();
         let (partial, packed, between) = Default::default();
-        Ok(Self { isa, threads, pool, scratch, partial, sums: vec![], packed, between })
+        Ok(Self {
+            isa,
+            threads,
+            pool,
+            scratch,
+            partial,
+            sums: vec![],
+            packed,
+            between,
+        })
     }
 
     /// The instruction set in use.
@@ -139,7 +153,11 @@ impl Workers {
     pub(crate) fn run(&self, tasks: usize, f: impl Fn(usize, &mut Floats) + Sync) {
         let next = AtomicUsize::new(0);
         let work = || {
-            let slot = if self.threads == 1 { 0 } else { rayon::current_thread_index().unwrap_or(0) };
+            let slot = if self.threads == 1 {
+                0
+            } else {
+                rayon::current_thread_index().unwrap_or(0)
+            };
             // A panic in a task leaves scratch memory usable: nothing is read before written.
             let slot = &self.scratch[slot % self.threads];
             let mut scratch = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +170,11 @@ impl Workers {
             }
         };
         let inside_pool = self.threads > 1 && rayon::current_thread_index().is_some();
-        if inside_pool { fan(self.threads.min(tasks), &work) } else { work() }
+        if inside_pool {
+            fan(self.threads.min(tasks), &work)
+        } else {
+            work()
+        }
     }
 }
 
@@ -180,7 +202,11 @@ unsafe impl<T: Send> Sync for Shared<'_, T> {}
 
 impl<'a, T> Shared<'a, T> {
     pub(crate) fn new(slice: &'a mut [T]) -> Self {
-        Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
+        Self {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            slice: PhantomData,
+        }
     }
 
     /// The part `range`, bounds checked.

@@ -1,1 +1,92 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::depthwise::tests::{taps, window};
+use crate::test_data::{Coming, check_moments, close, double, teams, values};
+
+fn check(w: Window, ci: usize, co: usize, normed: bool, bias: bool, accumulate: bool) {
+    let shape = DenseShape {
+        window: w,
+        inputs: ci,
+        outputs: co,
+    };
+    let k2 = w.kernel * w.kernel;
+    let coming = Coming::new(w.outputs(), co, normed);
+    let x = values(w.inputs() * ci, 3);
+    let (weights, b) = (values(shape.weights(), 1), values(co, 2));
+    let (x64, g, w64) = (double(&x), coming.meant(), double(&weights));
+    let start = |j: usize| if bias { f64::from(b[j % co]) } else { 0.0 };
+    let mut y: Vec<f64> = (0..w.outputs() * co).map(start).collect();
+    let (mut dw, mut dx) = (vec![0.0; w64.len()], vec![0.0; x.len()]);
+    taps(&w, |p, t, i| {
+        for o in 0..co {
+            for c in 0..ci {
+                let at = (o * k2 + t) * ci + c;
+                y[p * co + o] += x64[i * ci + c] * w64[at];
+                dw[at] += g[p * co + o] * x64[i * ci + c];
+                dx[i * ci + c] += g[p * co + o] * w64[at];
+            }
+        }
+    });
+    let db: Vec<f64> = (0..co)
+        .map(|j| g.iter().skip(j).step_by(co).sum())
+        .collect();
+    let before = values(x.len(), 9);
+    if accumulate {
+        dx.iter_mut()
+            .zip(&before)
+            .for_each(|(d, b)| *d += f64::from(*b));
+    }
+    for mut workers in teams() {
+        let mut out = vec![f32::NAN; y.len()];
+        let mut moments = Moments::new(co);
+        let with_bias = bias.then_some(&*b);
+        let m = Some(&mut moments);
+        dense_forward(&mut workers, &shape, &x, &weights, with_bias, &mut out, m);
+        close(&out, &y, 1e-5 * (k2 * ci) as f64);
+        check_moments(&moments, &y);
+        let (mut wg, mut bg) = (vec![f32::NAN; dw.len()], vec![f32::NAN; co]);
+        let mut xg = if accumulate {
+            before.clone()
+        } else {
+            vec![f32::NAN; x.len()]
+        };
+        let (upstream, bg_some) = (coming.upstream(), bias.then_some(&mut *bg));
+        let to = Some((&mut *xg, accumulate));
+        dense_backward(
+            &mut workers,
+            &shape,
+            &x,
+            &weights,
+            &upstream,
+            &mut wg,
+            bg_some,
+            to,
+        );
+        let tolerance = 1e-4 * (w.outputs() as f64).sqrt();
+        close(&wg, &dw, tolerance);
+        close(&xg, &dx, 1e-5 * (k2 * co) as f64);
+        if bias {
+            close(&bg, &db, tolerance);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn matches_double_precision(
+        images in 1usize..3, h in 1usize..10, w in 1usize..10, half in 0usize..4,
+        stride in 1usize..4, ci in 1usize..20, co in 1usize..40, normed: bool, bias: bool,
+        accumulate: bool,
+    ) {
+        check(window(images, (h, w), 2 * half + 1, stride), ci, co, normed, bias, accumulate);
+    }
+}
+
+/// Windows laid out row by row, weight gradients by channels, and many tiles.
+#[test]
+fn wide_and_tall() {
+    check(window(1, (6, 5), 5, 1), 300, 100, true, true, false);
+    check(window(3, (40, 41), 3, 2), 3, 16, true, false, false);
+}

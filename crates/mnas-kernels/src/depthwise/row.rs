@@ -14,7 +14,10 @@ pub(super) struct TapRow {
 }
 
 impl TapRow {
-    pub(super) const NONE: Self = Self { x: std::ptr::null(), w: std::ptr::null() };
+    pub(super) const NONE: Self = Self {
+        x: std::ptr::null(),
+        w: std::ptr::null(),
+    };
 }
 
 /// `out[i] (+)= Σ_rows Σ_taps x[i * stride + tap] · w[tap]`, per channel.
@@ -43,7 +46,10 @@ pub(super) struct WeightRow {
 }
 
 impl WeightRow {
-    pub(super) const NONE: Self = Self { x: std::ptr::null(), dw: std::ptr::null_mut() };
+    pub(super) const NONE: Self = Self {
+        x: std::ptr::null(),
+        dw: std::ptr::null_mut(),
+    };
 }
 
 dispatched!(pub(super) unsafe fn conv_row = conv_row_v(job: &ConvRow));
@@ -121,7 +127,11 @@ unsafe fn conv_tile<V: Vector, const T: usize, const S: usize, const U: usize>(
             }
             for (u, acc) in acc.iter().enumerate() {
                 let p = job.out.add((q + u) * job.out_step * c + j);
-                let y = if job.accumulate { V::get::<FULL>(p, n).add(*acc) } else { *acc };
+                let y = if job.accumulate {
+                    V::get::<FULL>(p, n).add(*acc)
+                } else {
+                    *acc
+                };
                 y.put::<FULL>(p, n);
             }
         });
@@ -149,7 +159,11 @@ unsafe fn conv_any<V: Vector>(job: &ConvRow) {
                     }
                 }
                 let p = job.out.add(q * job.out_step * c + j);
-                let y = if job.accumulate { V::get::<FULL>(p, n).add(acc) } else { acc };
+                let y = if job.accumulate {
+                    V::get::<FULL>(p, n).add(acc)
+                } else {
+                    acc
+                };
                 y.put::<FULL>(p, n);
             });
         }

@@ -82,10 +82,14 @@ impl Vector for Lanes {
     }
     #[inline(always)]
     unsafe fn keep_gt(self, a: Self, b: Self) -> Self {
-        Lanes(std::array::from_fn(|i| if a.0[i] > b.0[i] { self.0[i] } else { 0.0 }))
+        Lanes(std::array::from_fn(|i| {
+            if a.0[i] > b.0[i] { self.0[i] } else { 0.0 }
+        }))
     }
     #[inline(always)]
     unsafe fn keep_ge(self, a: Self, b: Self) -> Self {
-        Lanes(std::array::from_fn(|i| if a.0[i] >= b.0[i] { self.0[i] } else { 0.0 }))
+        Lanes(std::array::from_fn(|i| {
+            if a.0[i] >= b.0[i] { self.0[i] } else { 0.0 }
+        }))
     }
 }

@@ -18,8 +18,13 @@ pub(super) fn borrow<'a, const W: usize, const R: usize>(
     let (mut rest, mut base) = (slice, 0);
     loop {
         // The next part in memory; parts before `base` are already borrowed.
-        let next = writes.iter().chain(&reads).filter(|r| !r.is_empty() && r.start >= base);
-        let Some(part) = next.min_by_key(|r| r.start).cloned() else { break };
+        let next = writes
+            .iter()
+            .chain(&reads)
+            .filter(|r| !r.is_empty() && r.start >= base);
+        let Some(part) = next.min_by_key(|r| r.start).cloned() else {
+            break;
+        };
         let (_, tail) = rest.split_at_mut(part.start - base);
         let (slice, tail) = tail.split_at_mut(part.len());
         (rest, base) = (tail, part.end);
@@ -33,7 +38,10 @@ pub(super) fn borrow<'a, const W: usize, const R: usize>(
         }
     }
     let all = |parts: &[Range<usize>], got: &[usize]| {
-        assert!(parts.iter().map(Range::len).eq(got.iter().copied()), "parts overlap");
+        assert!(
+            parts.iter().map(Range::len).eq(got.iter().copied()),
+            "parts overlap"
+        );
     };
     all(&writes, &written.each_ref().map(|s| s.len()));
     all(&reads, &read.map(<[f32]>::len));
@@ -48,7 +56,10 @@ mod tests {
     fn parts_in_any_order_and_read_twice() {
         let mut data: Vec<f32> = (0..10u8).map(f32::from).collect();
         let ([a, none], [b, c]) = borrow(&mut data, [6..8, 0..0], [1..3, 1..3]);
-        assert_eq!((&*a, none.len(), b, c), (&[6.0, 7.0][..], 0, &[1.0, 2.0][..], b));
+        assert_eq!(
+            (&*a, none.len(), b, c),
+            (&[6.0, 7.0][..], 0, &[1.0, 2.0][..], b)
+        );
     }
 
     #[test]

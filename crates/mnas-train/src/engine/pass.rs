@@ -57,12 +57,21 @@ fn window(s: &Slide, images: usize) -> Window {
 
 fn pointwise_shape(l: &Layer, images: usize) -> PointwiseShape {
     let pixels = l.slide.output[0] * l.slide.output[1];
-    PointwiseShape { images, pixels, inputs: l.inputs, outputs: l.outputs }
+    PointwiseShape {
+        images,
+        pixels,
+        inputs: l.inputs,
+        outputs: l.outputs,
+    }
 }
 
 fn dense_shape(l: &Layer, images: usize) -> mnas_kernels::DenseShape {
     let window = window(&l.slide, images);
-    mnas_kernels::DenseShape { window, inputs: l.inputs, outputs: l.outputs }
+    mnas_kernels::DenseShape {
+        window,
+        inputs: l.inputs,
+        outputs: l.outputs,
+    }
 }
 
 impl Pass<'_> {
@@ -89,8 +98,7 @@ impl Pass<'_> {
     pub(super) fn loss(&mut self, labels: &[u16]) -> StepStats {
         let (logits, gradient) = (self.at(self.plan.logits), self.at(self.plan.loss));
         let ([g], [x]) = borrow(self.arena, [gradient], [logits]);
-        let (loss, correct) =
-            mnas_kernels::cross_entropy(x, labels, self.spec.label_smoothing, g);
+        let (loss, correct) = mnas_kernels::cross_entropy(x, labels, self.spec.label_smoothing, g);
         StepStats { loss, correct }
     }
 
@@ -130,7 +138,11 @@ impl Pass<'_> {
     }
 
     fn map(&self, pixels: usize, channels: usize) -> MapShape {
-        MapShape { images: self.images, pixels, channels }
+        MapShape {
+            images: self.images,
+            pixels,
+            channels,
+        }
     }
 
     /// One step; `training` where batch statistics are gathered and features dropped.
@@ -145,7 +157,12 @@ impl Pass<'_> {
                     mnas_kernels::moments(self.workers, &self.arena[x], moments);
                 }
             }
-            Forward::Materialize { view, pixels, channels, out } => {
+            Forward::Materialize {
+                view,
+                pixels,
+                channels,
+                out,
+            } => {
                 let shape = self.map(*pixels, *channels);
                 let reads = [self.at(view.raw), self.gate_at(view)];
                 let y = self.at(*out);
@@ -153,22 +170,41 @@ impl Pass<'_> {
                 let x = source(view, self.norms, x, gate);
                 mnas_kernels::materialize(self.workers, shape, &x, y);
             }
-            Forward::Add { inputs: [a, b], pixels, channels, out } => {
+            Forward::Add {
+                inputs: [a, b],
+                pixels,
+                channels,
+                out,
+            } => {
                 let shape = self.map(*pixels, *channels);
                 let reads = [self.at(a.raw), self.at(b.raw)];
                 let y = self.at(*out);
                 let ([y], [xa, xb]) = borrow(self.arena, [y], reads);
-                let (xa, xb) = (source(a, self.norms, xa, &[]), source(b, self.norms, xb, &[]));
+                let (xa, xb) = (
+                    source(a, self.norms, xa, &[]),
+                    source(b, self.norms, xb, &[]),
+                );
                 mnas_kernels::add(self.workers, shape, &xa, &xb, y);
             }
-            Forward::GlobalAverage { view, pixels, channels, out } => {
+            Forward::GlobalAverage {
+                view,
+                pixels,
+                channels,
+                out,
+            } => {
                 let shape = self.map(*pixels, *channels);
                 let (x, y) = (self.at(view.raw), self.at(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 let x = source(view, self.norms, x, &[]);
                 mnas_kernels::global_average(self.workers, shape, &x, y);
             }
-            Forward::Pool { kind, slide, channels, x, out } => {
+            Forward::Pool {
+                kind,
+                slide,
+                channels,
+                x,
+                out,
+            } => {
                 let (x, y) = (self.at(*x), self.at(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 let w = window(slide, self.images);
@@ -193,9 +229,18 @@ impl Pass<'_> {
                 } else {
                     mask.fill(1.0);
                 }
-                y.iter_mut().zip(x).zip(mask).for_each(|((y, x), m)| *y = x * *m);
+                y.iter_mut()
+                    .zip(x)
+                    .zip(mask)
+                    .for_each(|((y, x), m)| *y = x * *m);
             }
-            Forward::Concat { x, channels, offset, total, out } => {
+            Forward::Concat {
+                x,
+                channels,
+                offset,
+                total,
+                out,
+            } => {
                 let (x, y) = (self.at(*x), self.at(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 for (y, x) in y.chunks_exact_mut(*total).zip(x.chunks_exact(*channels)) {
@@ -209,12 +254,18 @@ impl Pass<'_> {
         let reads = [self.at(l.input.raw), self.gate_at(&l.input)];
         let out = self.at(l.out);
         let ([y], [x, gate]) = borrow(self.arena, [out], reads);
-        let values = if training { &self.tensors.values } else { self.tensors.evaluated() };
+        let values = if training {
+            &self.tensors.values
+        } else {
+            self.tensors.evaluated()
+        };
         let w = &values[self.tensors.place(l.weights)];
         let bias = l.bias.map(|b| &values[self.tensors.place(b)]);
         // The statistics belong to a batch norm after this layer, the view to one before it.
-        let mut moments =
-            l.stats.filter(|_| training).map(|n| std::mem::take(&mut self.norms[n].moments));
+        let mut moments = l
+            .stats
+            .filter(|_| training)
+            .map(|n| std::mem::take(&mut self.norms[n].moments));
         let x = source(&l.input, self.norms, x, gate);
         let m = moments.as_mut();
         match l.kind {

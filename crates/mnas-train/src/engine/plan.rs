@@ -50,7 +50,12 @@ pub(super) struct View {
 
 impl View {
     fn plain(raw: Buffer) -> Self {
-        Self { raw, norm: None, act: Act::Linear, gate: None }
+        Self {
+            raw,
+            norm: None,
+            act: Act::Linear,
+            gate: None,
+        }
     }
 
     fn is_plain(&self) -> bool {
@@ -113,17 +118,56 @@ pub(super) enum Forward {
     /// A layer with weights: an index into [`Plan::layers`].
     Layer(usize),
     /// Statistics of a value that no layer gathers.
-    Moments { x: Buffer, norm: usize },
+    Moments {
+        x: Buffer,
+        norm: usize,
+    },
     /// Statistics to factors; in evaluation, running statistics to factors.
     Norm(usize),
-    Materialize { view: View, pixels: usize, channels: usize, out: Buffer },
-    Add { inputs: [View; 2], pixels: usize, channels: usize, out: Buffer },
-    GlobalAverage { view: View, pixels: usize, channels: usize, out: Buffer },
-    Pool { kind: Pool, slide: Slide, channels: usize, x: Buffer, out: Buffer },
-    Element { f: Element, x: Buffer, out: Buffer },
-    Dropout { rate: f32, x: Buffer, mask: Buffer, out: Buffer },
+    Materialize {
+        view: View,
+        pixels: usize,
+        channels: usize,
+        out: Buffer,
+    },
+    Add {
+        inputs: [View; 2],
+        pixels: usize,
+        channels: usize,
+        out: Buffer,
+    },
+    GlobalAverage {
+        view: View,
+        pixels: usize,
+        channels: usize,
+        out: Buffer,
+    },
+    Pool {
+        kind: Pool,
+        slide: Slide,
+        channels: usize,
+        x: Buffer,
+        out: Buffer,
+    },
+    Element {
+        f: Element,
+        x: Buffer,
+        out: Buffer,
+    },
+    Dropout {
+        rate: f32,
+        x: Buffer,
+        mask: Buffer,
+        out: Buffer,
+    },
     /// One input of a concatenation: `channels` at `offset` of `total`.
-    Concat { x: Buffer, channels: usize, offset: usize, total: usize, out: Buffer },
+    Concat {
+        x: Buffer,
+        channels: usize,
+        offset: usize,
+        total: usize,
+        out: Buffer,
+    },
 }
 
 /// Where a gradient goes.
@@ -139,13 +183,29 @@ pub(super) struct Target {
 #[derive(Debug, Clone)]
 pub(super) enum Backward {
     /// Gradients of a layer from gradient `g` at its output, or at `norm` behind it.
-    Layer { layer: usize, g: Buffer, norm: Option<usize>, target: Option<Target> },
+    Layer {
+        layer: usize,
+        g: Buffer,
+        norm: Option<usize>,
+        target: Option<Target>,
+    },
     /// Activation and sums of a complete gradient that nobody finished.
-    Finish { view: View, channels: usize, norm: usize, g: Buffer },
+    Finish {
+        view: View,
+        channels: usize,
+        norm: usize,
+        g: Buffer,
+    },
     /// Sums to the gradients of scale and shift, and to factors.
     Norm(usize),
     /// Gradient at the input of a batch norm that no layer fuses.
-    NormInput { norm: usize, channels: usize, z: Buffer, g: Buffer, target: Target },
+    NormInput {
+        norm: usize,
+        channels: usize,
+        z: Buffer,
+        g: Buffer,
+        target: Target,
+    },
     /// `out (+)= g`.
     Copy { g: Buffer, target: Target },
     /// Gradients of a gate; `g` becomes the gradient at the view (without gate).
@@ -157,7 +217,13 @@ pub(super) enum Backward {
         g: Buffer,
         gate_gradient: Buffer,
     },
-    GlobalAverage { view: View, pixels: usize, channels: usize, g: Buffer, target: Target },
+    GlobalAverage {
+        view: View,
+        pixels: usize,
+        channels: usize,
+        g: Buffer,
+        target: Target,
+    },
     Pool {
         kind: Pool,
         slide: Slide,
@@ -167,9 +233,25 @@ pub(super) enum Backward {
         g: Buffer,
         target: Target,
     },
-    Element { f: Element, x: Buffer, y: Buffer, g: Buffer, target: Target },
-    Dropout { mask: Buffer, g: Buffer, target: Target },
-    Concat { g: Buffer, channels: usize, offset: usize, total: usize, target: Target },
+    Element {
+        f: Element,
+        x: Buffer,
+        y: Buffer,
+        g: Buffer,
+        target: Target,
+    },
+    Dropout {
+        mask: Buffer,
+        g: Buffer,
+        target: Target,
+    },
+    Concat {
+        g: Buffer,
+        channels: usize,
+        offset: usize,
+        total: usize,
+        target: Target,
+    },
 }
 
 /// Everything a session needs to know about its graph.
@@ -209,7 +291,11 @@ impl Plan {
 
 fn unsupported(graph: &Graph, id: NodeId) -> EngineError {
     let node = graph.node(id);
-    EngineError::Unsupported { op: node.op.name(), node: node.name.clone(), engine: "cpu" }
+    EngineError::Unsupported {
+        op: node.op.name(),
+        node: node.name.clone(),
+        engine: "cpu",
+    }
 }
 
 /// A graph on its way to a plan.
@@ -324,11 +410,19 @@ impl<'g> Lowering<'g> {
                 lifetimes.touch(t + 1 + i, step.buffers(&self.layers));
             }
         }
-        let sizes: Vec<usize> =
-            self.per_image.iter().map(|n| (n * batch).next_multiple_of(16)).collect();
+        let sizes: Vec<usize> = self
+            .per_image
+            .iter()
+            .map(|n| (n * batch).next_multiple_of(16))
+            .collect();
         let (offsets, arena) = lifetimes.assign(&sizes);
         let places = offsets.into_iter().zip(&self.per_image);
-        let places = places.map(|(offset, n)| Place { offset, per_image: *n }).collect();
+        let places = places
+            .map(|(offset, n)| Place {
+                offset,
+                per_image: *n,
+            })
+            .collect();
         Layout { places, arena }
     }
 }
@@ -346,9 +440,11 @@ impl Forward {
             Forward::Materialize { view, out, .. } | Forward::GlobalAverage { view, out, .. } => {
                 view.buffers().chain([*out]).collect()
             }
-            Forward::Add { inputs: [a, b], out, .. } => {
-                a.buffers().chain(b.buffers()).chain([*out]).collect()
-            }
+            Forward::Add {
+                inputs: [a, b],
+                out,
+                ..
+            } => a.buffers().chain(b.buffers()).chain([*out]).collect(),
             Forward::Pool { x, out, .. }
             | Forward::Element { x, out, .. }
             | Forward::Concat { x, out, .. } => vec![*x, *out],
@@ -361,11 +457,21 @@ impl Backward {
     /// Buffers that the step reads or writes.
     fn buffers(&self, layers: &[Layer]) -> Vec<Buffer> {
         match self {
-            Backward::Layer { layer, g, norm, target } => {
+            Backward::Layer {
+                layer,
+                g,
+                norm,
+                target,
+            } => {
                 let l = &layers[*layer];
                 let z = norm.map(|_| l.out);
                 let target = target.map(|t| t.out);
-                l.input.buffers().chain([*g]).chain(z).chain(target).collect()
+                l.input
+                    .buffers()
+                    .chain([*g])
+                    .chain(z)
+                    .chain(target)
+                    .collect()
             }
             Backward::Finish { view, g, .. } => view.buffers().chain([*g]).collect(),
             Backward::Norm(_) => vec![],
@@ -373,13 +479,22 @@ impl Backward {
             Backward::Copy { g, target } | Backward::Concat { g, target, .. } => {
                 vec![*g, target.out]
             }
-            Backward::Gate { view, gate, g, gate_gradient, .. } => {
-                view.buffers().chain([*gate, *g, *gate_gradient]).collect()
+            Backward::Gate {
+                view,
+                gate,
+                g,
+                gate_gradient,
+                ..
+            } => view.buffers().chain([*gate, *g, *gate_gradient]).collect(),
+            Backward::GlobalAverage {
+                view, g, target, ..
+            } => view.buffers().chain([*g, target.out]).collect(),
+            Backward::Pool {
+                x, y, g, target, ..
             }
-            Backward::GlobalAverage { view, g, target, .. } => {
-                view.buffers().chain([*g, target.out]).collect()
-            }
-            Backward::Pool { x, y, g, target, .. } | Backward::Element { x, y, g, target, .. } => {
+            | Backward::Element {
+                x, y, g, target, ..
+            } => {
                 vec![*x, *y, *g, target.out]
             }
             Backward::Dropout { mask, g, target } => vec![*mask, *g, target.out],

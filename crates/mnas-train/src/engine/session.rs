@@ -38,7 +38,9 @@ impl CpuSession {
         let floats = plan.training.arena as u64 + Tensors::floats(graph, spec);
         let bytes = floats.checked_mul(4).filter(|b| *b <= isize::MAX as u64);
         if bytes.is_none() {
-            return Err(EngineError::OutOfMemory { bytes: floats.saturating_mul(4) });
+            return Err(EngineError::OutOfMemory {
+                bytes: floats.saturating_mul(4),
+            });
         }
         let threads = spec.threads;
         let workers = Workers::new(threads, Isa::detect())
@@ -48,7 +50,11 @@ impl CpuSession {
             std::array::from_fn(|b| (b as f32 / 255.0 - mean) / std)
         });
         let core = Core {
-            norms: plan.norms.iter().map(|n| BatchNorm::new(n.channels)).collect(),
+            norms: plan
+                .norms
+                .iter()
+                .map(|n| BatchNorm::new(n.channels))
+                .collect(),
             tensors: Tensors::new(graph, spec),
             graph: graph.clone(),
             spec: spec.clone(),
@@ -66,33 +72,67 @@ impl CpuSession {
 fn check(graph: &Graph, spec: &SessionSpec) -> Result<(), EngineError> {
     let ensure = |setting, value: f64, expected, ok: bool| match ok {
         true => Ok(()),
-        false => Err(EngineError::Spec { setting, value, expected }),
+        false => Err(EngineError::Spec {
+            setting,
+            value,
+            expected,
+        }),
     };
     let channels = graph.input_shape().c;
     let share = |setting, v: f32| ensure(setting, v.into(), "0 to 1", (0.0..=1.0).contains(&v));
     let positive = "a positive number";
     ensure("batch", spec.batch as f64, "at least 1", spec.batch > 0)?;
-    ensure("threads", spec.threads as f64, "at least 1", spec.threads > 0)?;
+    ensure(
+        "threads",
+        spec.threads as f64,
+        "at least 1",
+        spec.threads > 0,
+    )?;
     let decay = spec.weight_decay;
-    ensure("weight_decay", decay.into(), "at least 0", decay >= 0.0 && decay.is_finite())?;
+    ensure(
+        "weight_decay",
+        decay.into(),
+        "at least 0",
+        decay >= 0.0 && decay.is_finite(),
+    )?;
     share("label_smoothing", spec.label_smoothing)?;
     share("bn_momentum", spec.bn_momentum)?;
     spec.ema_decay.map_or(Ok(()), |d| share("ema_decay", d))?;
     let per_channel = "one number per channel";
-    for (setting, list) in
-        [("normalize.mean", &spec.normalize.mean), ("normalize.std", &spec.normalize.std)]
-    {
-        ensure(setting, list.len() as f64, per_channel, list.len() == channels)?;
+    for (setting, list) in [
+        ("normalize.mean", &spec.normalize.mean),
+        ("normalize.std", &spec.normalize.std),
+    ] {
+        ensure(
+            setting,
+            list.len() as f64,
+            per_channel,
+            list.len() == channels,
+        )?;
     }
     for std in &spec.normalize.std {
-        ensure("normalize.std", (*std).into(), positive, *std > 0.0 && std.is_finite())?;
+        ensure(
+            "normalize.std",
+            (*std).into(),
+            positive,
+            *std > 0.0 && std.is_finite(),
+        )?;
     }
     match spec.optimizer {
         Optimizer::Sgd { momentum, .. } => share("momentum", momentum),
-        Optimizer::RmsProp { decay, momentum, epsilon } => {
+        Optimizer::RmsProp {
+            decay,
+            momentum,
+            epsilon,
+        } => {
             share("decay", decay)?;
             share("momentum", momentum)?;
-            ensure("epsilon", epsilon.into(), positive, epsilon > 0.0 && epsilon.is_finite())
+            ensure(
+                "epsilon",
+                epsilon.into(),
+                positive,
+                epsilon > 0.0 && epsilon.is_finite(),
+            )
         }
     }
 }
@@ -107,7 +147,12 @@ impl Core {
             Ok(n)
         } else {
             let (labels, batch) = (labels.unwrap_or(n), self.spec.batch);
-            Err(EngineError::Batch { bytes, labels, batch, image_bytes })
+            Err(EngineError::Batch {
+                bytes,
+                labels,
+                batch,
+                image_bytes,
+            })
         }
     }
 
@@ -116,17 +161,24 @@ impl Core {
         if self.trains || (!training && !self.arena.is_empty()) {
             return Ok(());
         }
-        let layout = if training { &self.plan.training } else { &self.plan.evaluation };
+        let layout = if training {
+            &self.plan.training
+        } else {
+            &self.plan.evaluation
+        };
         self.arena = Floats::default();
         let bytes = 4 * layout.arena as u64;
-        self.arena =
-            Floats::try_zeros(layout.arena).ok_or(EngineError::OutOfMemory { bytes })?;
+        self.arena = Floats::try_zeros(layout.arena).ok_or(EngineError::OutOfMemory { bytes })?;
         self.trains = training;
         Ok(())
     }
 
     fn pass<'a>(&'a mut self, workers: &'a mut Workers, images: usize) -> Pass<'a> {
-        let layout = if self.trains { &self.plan.training } else { &self.plan.evaluation };
+        let layout = if self.trains {
+            &self.plan.training
+        } else {
+            &self.plan.evaluation
+        };
         Pass {
             plan: &self.plan,
             places: &layout.places,
@@ -154,7 +206,11 @@ impl Session for CpuSession {
         let classes = core.plan.classes;
         if let Some(position) = labels.iter().position(|l| usize::from(*l) >= classes) {
             let label = labels[position];
-            return Err(EngineError::Label { label, position, classes });
+            return Err(EngineError::Label {
+                label,
+                position,
+                classes,
+            });
         }
         core.reserve(true)?;
         Workers::enter(&mut self.workers, |workers| {
@@ -163,7 +219,9 @@ impl Session for CpuSession {
             pass.forward_training();
             let stats = pass.loss(labels);
             if !stats.loss.is_finite() {
-                return Err(EngineError::Diverged { step: core.tensors.step + 1 });
+                return Err(EngineError::Diverged {
+                    step: core.tensors.step + 1,
+                });
             }
             pass.move_statistics();
             pass.backward();

@@ -55,16 +55,26 @@ impl Tensors {
 
     /// Floats that a session's tensors take.
     pub(super) fn floats(graph: &Graph, spec: &SessionSpec) -> u64 {
-        let one: u64 = graph.params().iter().map(|p| p.len().next_multiple_of(16) as u64).sum();
+        let one: u64 = graph
+            .params()
+            .iter()
+            .map(|p| p.len().next_multiple_of(16) as u64)
+            .sum();
         let square = u64::from(matches!(spec.optimizer, Optimizer::RmsProp { .. }));
         one * (3 + square + u64::from(spec.ema_decay.is_some()))
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        [&self.values, &self.gradients, &self.momentum, &self.square, &self.average]
-            .map(Floats::bytes)
-            .iter()
-            .sum()
+        [
+            &self.values,
+            &self.gradients,
+            &self.momentum,
+            &self.square,
+            &self.average,
+        ]
+        .map(Floats::bytes)
+        .iter()
+        .sum()
     }
 
     pub(super) fn place(&self, p: Param) -> Range<usize> {
@@ -73,21 +83,38 @@ impl Tensors {
 
     /// What evaluation uses: averages where there are any.
     pub(super) fn evaluated(&self) -> &Floats {
-        if self.average.is_empty() { &self.values } else { &self.average }
+        if self.average.is_empty() {
+            &self.values
+        } else {
+            &self.average
+        }
     }
 
     /// Applies the gradients, moves the averages and counts the step.
-    pub(super) fn update(&mut self, workers: &mnas_kernels::Workers, spec: &SessionSpec, rate: f32) {
+    pub(super) fn update(
+        &mut self,
+        workers: &mnas_kernels::Workers,
+        spec: &SessionSpec,
+        rate: f32,
+    ) {
         self.step += 1;
         let rule = match spec.optimizer {
             Optimizer::Sgd { momentum, nesterov } => Rule::Sgd { momentum, nesterov },
-            Optimizer::RmsProp { decay, momentum, epsilon } => {
-                Rule::RmsProp { decay, momentum, epsilon }
-            }
+            Optimizer::RmsProp {
+                decay,
+                momentum,
+                epsilon,
+            } => Rule::RmsProp {
+                decay,
+                momentum,
+                epsilon,
+            },
         };
         // Computed in double precision: near 1 the ramp's steps are finer than single's.
         let t = self.step as f64;
-        let keep = spec.ema_decay.map_or(1.0, |d| f64::from(d).min((1.0 + t) / (10.0 + t)));
+        let keep = spec
+            .ema_decay
+            .map_or(1.0, |d| f64::from(d).min((1.0 + t) / (10.0 + t)));
         for (p, place) in self.specs.iter().zip(&self.places) {
             let part = |f: &Floats| if f.is_empty() { 0..0 } else { place.clone() };
             let average = part(&self.average);
@@ -99,7 +126,11 @@ impl Tensors {
                     momentum: &mut self.momentum[place.clone()],
                     square: &mut self.square[square],
                     average: &mut self.average[average],
-                    weight_decay: if p.role.decays() { spec.weight_decay } else { 0.0 },
+                    weight_decay: if p.role.decays() {
+                        spec.weight_decay
+                    } else {
+                        0.0
+                    },
                     share: (1.0 - keep) as f32,
                 };
                 mnas_kernels::update(workers, rule, rate, update);
@@ -120,7 +151,10 @@ impl Tensors {
             if data.is_empty() || !(all || p.role.trainable()) {
                 continue;
             }
-            let tensor = Tensor { shape: p.shape.clone(), data: data[place.clone()].to_vec() };
+            let tensor = Tensor {
+                shape: p.shape.clone(),
+                data: data[place.clone()].to_vec(),
+            };
             out.tensors.insert(format!("{prefix}{}", p.name), tensor);
         }
     }
@@ -162,7 +196,13 @@ impl Tensors {
         }
         let halves = [self.step >> LOW_BITS, self.step & ((1 << LOW_BITS) - 1)];
         let data = halves.map(|h| h as f32).to_vec();
-        out.tensors.insert(STEP.into(), Tensor { shape: vec![2], data });
+        out.tensors.insert(
+            STEP.into(),
+            Tensor {
+                shape: vec![2],
+                data,
+            },
+        );
         out
     }
 
@@ -177,11 +217,18 @@ impl Tensors {
         }
         for (name, shape) in &expected {
             let Some(t) = state.tensors.get(name) else {
-                return Err(WeightsError::Missing { name: name.clone(), expected: shape.clone() });
+                return Err(WeightsError::Missing {
+                    name: name.clone(),
+                    expected: shape.clone(),
+                });
             };
             if t.shape != *shape || t.data.len() != shape.iter().product::<usize>() {
                 let (got, expected) = (t.shape.clone(), shape.clone());
-                return Err(WeightsError::Shape { name: name.clone(), got, expected });
+                return Err(WeightsError::Shape {
+                    name: name.clone(),
+                    got,
+                    expected,
+                });
             }
         }
         let known: std::collections::BTreeSet<&String> = expected.iter().map(|e| &e.0).collect();

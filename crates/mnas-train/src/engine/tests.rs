@@ -17,12 +17,18 @@ fn plain_spec(batch: usize, channels: usize) -> SessionSpec {
     SessionSpec {
         batch,
         threads: 1,
-        optimizer: Optimizer::Sgd { momentum: 0.0, nesterov: false },
+        optimizer: Optimizer::Sgd {
+            momentum: 0.0,
+            nesterov: false,
+        },
         weight_decay: 0.0,
         label_smoothing: 0.1,
         bn_momentum: 0.9,
         ema_decay: None,
-        normalize: Normalize { mean: vec![0.5; channels], std: vec![0.25; channels] },
+        normalize: Normalize {
+            mean: vec![0.5; channels],
+            std: vec![0.25; channels],
+        },
         seed: 7,
         trial: 3,
     }
@@ -31,8 +37,12 @@ fn plain_spec(batch: usize, channels: usize) -> SessionSpec {
 /// `n` random images and labels for a graph.
 fn batch(graph: &Graph, n: usize, seed: u64) -> (Vec<u8>, Vec<u16>) {
     let mut s = stream(seed, 0, Purpose::Sample);
-    let images = (0..n * graph.input_shape().len()).map(|_| s.below(256) as u8).collect();
-    let labels = (0..n).map(|_| s.below(graph.output_shape().c) as u16).collect();
+    let images = (0..n * graph.input_shape().len())
+        .map(|_| s.below(256) as u8)
+        .collect();
+    let labels = (0..n)
+        .map(|_| s.below(graph.output_shape().c) as u16)
+        .collect();
     (images, labels)
 }
 
@@ -65,20 +75,40 @@ struct Draft {
 
 impl Draft {
     fn new(h: usize, w: usize, c: usize) -> Self {
-        Self { b: GraphBuilder::new(Shape::new(h, w, c)).unwrap(), count: 0 }
+        Self {
+            b: GraphBuilder::new(Shape::new(h, w, c)).unwrap(),
+            count: 0,
+        }
     }
 
     fn add(&mut self, op: Op, inputs: &[NodeId]) -> NodeId {
         self.count += 1;
-        self.b.add(&format!("n{}.{}", self.count, op.name()), op, inputs).unwrap()
+        self.b
+            .add(&format!("n{}.{}", self.count, op.name()), op, inputs)
+            .unwrap()
     }
 
     fn conv(&mut self, x: NodeId, kernel: usize, stride: usize, filters: usize) -> NodeId {
-        self.add(Op::Conv { kernel, stride, filters, bias: false }, &[x])
+        self.add(
+            Op::Conv {
+                kernel,
+                stride,
+                filters,
+                bias: false,
+            },
+            &[x],
+        )
     }
 
     fn depthwise(&mut self, x: NodeId, kernel: usize, stride: usize) -> NodeId {
-        self.add(Op::DepthwiseConv { kernel, stride, bias: false }, &[x])
+        self.add(
+            Op::DepthwiseConv {
+                kernel,
+                stride,
+                bias: false,
+            },
+            &[x],
+        )
     }
 
     fn norm(&mut self, x: NodeId, act: Option<Activation>) -> NodeId {
@@ -89,9 +119,25 @@ impl Draft {
     fn squeeze(&mut self, x: NodeId, width: usize) -> NodeId {
         let c = self.b.shape(x).c;
         let p = self.add(Op::GlobalAvgPool, &[x]);
-        let r = self.add(Op::Conv { kernel: 1, stride: 1, filters: width, bias: true }, &[p]);
+        let r = self.add(
+            Op::Conv {
+                kernel: 1,
+                stride: 1,
+                filters: width,
+                bias: true,
+            },
+            &[p],
+        );
         let r = self.add(Op::Act(Activation::Relu), &[r]);
-        let e = self.add(Op::Conv { kernel: 1, stride: 1, filters: c, bias: true }, &[r]);
+        let e = self.add(
+            Op::Conv {
+                kernel: 1,
+                stride: 1,
+                filters: c,
+                bias: true,
+            },
+            &[r],
+        );
         let e = self.add(Op::Act(Activation::Sigmoid), &[e]);
         self.add(Op::Mul, &[x, e])
     }
@@ -160,15 +206,36 @@ fn random_graph(seed: u64) -> Graph {
             5 => {
                 let y = d.conv(x, 1, 1, filters);
                 let y = d.norm(y, act);
-                let z = d.add(Op::AvgPool { kernel: 3, stride: 1 }, &[x]);
+                let z = d.add(
+                    Op::AvgPool {
+                        kernel: 3,
+                        stride: 1,
+                    },
+                    &[x],
+                );
                 let z = d.norm(z, None);
                 d.add(Op::Concat, &[y, z, x])
             }
             6 => d.add(Op::MaxPool { kernel: 3, stride }, &[x]),
             7 => {
-                let y = d.add(Op::Conv { kernel: 3, stride, filters, bias: true }, &[x]);
+                let y = d.add(
+                    Op::Conv {
+                        kernel: 3,
+                        stride,
+                        filters,
+                        bias: true,
+                    },
+                    &[x],
+                );
                 let y = d.add(Op::Act(act.unwrap_or(Activation::HSwish)), &[y]);
-                let y = d.add(Op::DepthwiseConv { kernel: 3, stride: 1, bias: true }, &[y]);
+                let y = d.add(
+                    Op::DepthwiseConv {
+                        kernel: 3,
+                        stride: 1,
+                        bias: true,
+                    },
+                    &[y],
+                );
                 // A batch norm with two readers, and a sum with itself.
                 let n = d.norm(y, None);
                 let a = d.add(Op::Act(Activation::Relu), &[n]);

@@ -16,15 +16,28 @@ impl Pass<'_> {
 
     fn backward_step(&mut self, step: &Backward) {
         match step {
-            Backward::Layer { layer, g, norm, target } => {
+            Backward::Layer {
+                layer,
+                g,
+                norm,
+                target,
+            } => {
                 self.layer_backward(*layer, *g, *norm, target.as_ref());
             }
-            Backward::Finish { view, channels, norm, g } => {
+            Backward::Finish {
+                view,
+                channels,
+                norm,
+                g,
+            } => {
                 let (z, g) = (self.at(view.raw), self.at(*g));
                 let ([g], [z]) = borrow(self.arena, [g], [z]);
                 let mut sums = std::mem::take(&mut self.norms[*norm].sums);
                 let mean = &self.norms[*norm].mean;
-                let finish = Finish { mean, sums: &mut sums };
+                let finish = Finish {
+                    mean,
+                    sums: &mut sums,
+                };
                 let z = source(view, self.norms, z, &[]);
                 mnas_kernels::finish(self.workers, *channels, &z, g, finish);
                 self.norms[*norm].sums = sums;
@@ -36,7 +49,13 @@ impl Pass<'_> {
                 let ([dg, db], []) = borrow(&mut tensors.gradients, [gamma.clone(), beta], []);
                 self.norms[*n].backward(&tensors.values[gamma], dg, db);
             }
-            Backward::NormInput { norm, channels, z, g, target } => {
+            Backward::NormInput {
+                norm,
+                channels,
+                z,
+                g,
+                target,
+            } => {
                 let reads = [self.at(*g), self.at(*z)];
                 let out = self.at(target.out);
                 let ([out], [g, z]) = borrow(self.arena, [out], reads);
@@ -49,7 +68,14 @@ impl Pass<'_> {
                 let ([out], [g]) = borrow(self.arena, [out], [g]);
                 mnas_kernels::add_gradient(self.workers, g, out, target.accumulate);
             }
-            Backward::Gate { view, pixels, channels, gate, g, gate_gradient } => {
+            Backward::Gate {
+                view,
+                pixels,
+                channels,
+                gate,
+                g,
+                gate_gradient,
+            } => {
                 let shape = self.map(*pixels, *channels);
                 let writes = [self.at(*g), self.at(*gate_gradient)];
                 let reads = [self.at(view.raw), self.at(*gate)];
@@ -57,7 +83,13 @@ impl Pass<'_> {
                 let x = source(view, self.norms, x, &[]);
                 mnas_kernels::gate_backward(self.workers, shape, &x, gate, g, dgate);
             }
-            Backward::GlobalAverage { view, pixels, channels, g, target } => {
+            Backward::GlobalAverage {
+                view,
+                pixels,
+                channels,
+                g,
+                target,
+            } => {
                 let shape = self.map(*pixels, *channels);
                 let reads = [self.at(*g), self.at(view.raw)];
                 let out = self.at(target.out);
@@ -68,13 +100,30 @@ impl Pass<'_> {
                 mnas_kernels::global_average_backward(self.workers, shape, &x, g, sink);
                 self.put_sums(target, sums);
             }
-            Backward::Pool { kind, slide, channels, x, y, g, target } => {
+            Backward::Pool {
+                kind,
+                slide,
+                channels,
+                x,
+                y,
+                g,
+                target,
+            } => {
                 let w = window(slide, self.images);
                 let reads = [self.at(*x), self.at(*y), self.at(*g)];
                 let out = self.at(target.out);
                 let ([out], [x, y, g]) = borrow(self.arena, [out], reads);
                 let acc = target.accumulate;
-                mnas_kernels::pool_backward(self.workers, *kind, &w, *channels, (x, y), g, out, acc);
+                mnas_kernels::pool_backward(
+                    self.workers,
+                    *kind,
+                    &w,
+                    *channels,
+                    (x, y),
+                    g,
+                    out,
+                    acc,
+                );
             }
             Backward::Element { f, x, y, g, target } => {
                 let reads = [self.at(*x), self.at(*y), self.at(*g)];
@@ -91,7 +140,13 @@ impl Pass<'_> {
                     *o = if target.accumulate { *o + m * g } else { m * g };
                 }
             }
-            Backward::Concat { g, channels, offset, total, target } => {
+            Backward::Concat {
+                g,
+                channels,
+                offset,
+                total,
+                target,
+            } => {
                 let (g, out) = (self.at(*g), self.at(target.out));
                 let ([out], [g]) = borrow(self.arena, [out], [g]);
                 for (o, g) in out.chunks_exact_mut(*channels).zip(g.chunks_exact(*total)) {
@@ -104,7 +159,13 @@ impl Pass<'_> {
         }
     }
 
-    fn layer_backward(&mut self, layer: usize, g: Buffer, norm: Option<usize>, to: Option<&Target>) {
+    fn layer_backward(
+        &mut self,
+        layer: usize,
+        g: Buffer,
+        norm: Option<usize>,
+        to: Option<&Target>,
+    ) {
         let l = &self.plan.layers[layer];
         let out = to.map_or(0..0, |t| self.at(t.out));
         let z = norm.map_or(0..0, |_| self.at(l.out));
@@ -116,7 +177,10 @@ impl Pass<'_> {
             None => Upstream { g, norm: None },
         };
         let x = source(&l.input, self.norms, x, gate);
-        let (weights, bias) = (self.tensors.place(l.weights), l.bias.map(|b| self.tensors.place(b)));
+        let (weights, bias) = (
+            self.tensors.place(l.weights),
+            l.bias.map(|b| self.tensors.place(b)),
+        );
         let w = &self.tensors.values[weights.clone()];
         let bias_range = bias.clone().unwrap_or(0..0);
         let ([dw, db], []) = borrow(&mut self.tensors.gradients, [weights, bias_range], []);
@@ -145,7 +209,9 @@ impl Pass<'_> {
 
     /// The sums of the batch norm that a target finishes, to be put back.
     fn take_sums(&mut self, to: &Target) -> Vec<f64> {
-        to.finish.map(|n| std::mem::take(&mut self.norms[n].sums)).unwrap_or_default()
+        to.finish
+            .map(|n| std::mem::take(&mut self.norms[n].sums))
+            .unwrap_or_default()
     }
 
     fn put_sums(&mut self, to: &Target, sums: Vec<f64>) {
@@ -162,6 +228,13 @@ fn sink<'a>(
     out: &'a mut [f32],
     sums: &'a mut [f64],
 ) -> Sink<'a> {
-    let finish = to.finish.map(|n| Finish { mean: &norms[n].mean, sums });
-    Sink { out, accumulate: to.accumulate, finish }
+    let finish = to.finish.map(|n| Finish {
+        mean: &norms[n].mean,
+        sums,
+    });
+    Sink {
+        out,
+        accumulate: to.accumulate,
+        finish,
+    }
 }

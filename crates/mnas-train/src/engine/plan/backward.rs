@@ -48,7 +48,11 @@ impl Lowering<'_> {
         let n = self.graph.nodes().len();
         let mut wanted = vec![false; n];
         for (i, node) in self.graph.nodes().iter().enumerate() {
-            let trained = self.graph.node_params(node).iter().any(|p| p.role.trainable());
+            let trained = self
+                .graph
+                .node_params(node)
+                .iter()
+                .any(|p| p.role.trainable());
             wanted[i] = trained || node.inputs.iter().any(|x| wanted[x.index()]);
         }
         let mut g = Gradients {
@@ -88,7 +92,13 @@ impl Lowering<'_> {
                 let (f, x, y) = self.element_of(id);
                 let from = own(g);
                 if let Some(target) = self.target(g, input(0), false) {
-                    self.backward.push(Backward::Element { f, x, y, g: from, target });
+                    self.backward.push(Backward::Element {
+                        f,
+                        x,
+                        y,
+                        g: from,
+                        target,
+                    });
                 }
             }
             Op::Add => {
@@ -103,7 +113,13 @@ impl Lowering<'_> {
                     let (channels, total) = (self.graph.node(x).shape.c, node.shape.c);
                     let from = own(g);
                     if let Some(target) = self.target(g, x, false) {
-                        let step = Backward::Concat { g: from, channels, offset, total, target };
+                        let step = Backward::Concat {
+                            g: from,
+                            channels,
+                            offset,
+                            total,
+                            target,
+                        };
                         self.backward.push(step);
                     }
                     offset += channels;
@@ -120,7 +136,15 @@ impl Lowering<'_> {
                 let (x, y, from) = (self.plain_of(input(0)), self.plain_of(id), own(g));
                 let channels = node.shape.c;
                 if let Some(target) = self.target(g, input(0), false) {
-                    let step = Backward::Pool { kind, slide, channels, x, y, g: from, target };
+                    let step = Backward::Pool {
+                        kind,
+                        slide,
+                        channels,
+                        x,
+                        y,
+                        g: from,
+                        target,
+                    };
                     self.backward.push(step);
                 }
             }
@@ -129,7 +153,13 @@ impl Lowering<'_> {
                 let (view, from) = (self.view(input(0)), own(g));
                 if let Some(target) = self.target(g, input(0), true) {
                     let (pixels, channels) = (shape.pixels(), shape.c);
-                    let step = Backward::GlobalAverage { view, pixels, channels, g: from, target };
+                    let step = Backward::GlobalAverage {
+                        view,
+                        pixels,
+                        channels,
+                        g: from,
+                        target,
+                    };
                     self.backward.push(step);
                 }
             }
@@ -137,7 +167,11 @@ impl Lowering<'_> {
                 let mask = self.masks[id.index()].expect("forward made each dropout's mask");
                 let from = own(g);
                 if let Some(target) = self.target(g, input(0), false) {
-                    self.backward.push(Backward::Dropout { mask, g: from, target });
+                    self.backward.push(Backward::Dropout {
+                        mask,
+                        g: from,
+                        target,
+                    });
                 }
             }
         }
@@ -158,17 +192,27 @@ impl Lowering<'_> {
             g.hold(b, id);
             b
         };
-        let norm = self.finishing_norm(id).filter(|_| can_finish && g.pending[id.index()] == 0);
+        let norm = self
+            .finishing_norm(id)
+            .filter(|_| can_finish && g.pending[id.index()] == 0);
         if norm.is_some() {
             g.finished[id.index()] = true;
         }
-        Some(Target { out, accumulate, finish: norm })
+        Some(Target {
+            out,
+            accumulate,
+            finish: norm,
+        })
     }
 
     /// The batch norm behind a node's view, where that node's gradient is to be finished.
     fn finishing_norm(&self, id: NodeId) -> Option<usize> {
         let is_norm = matches!(self.graph.node(id).op, Op::BatchNorm { .. });
-        if is_norm || self.fuses_with_norm(id) { self.view(id).norm } else { None }
+        if is_norm || self.fuses_with_norm(id) {
+            self.view(id).norm
+        } else {
+            None
+        }
     }
 
     /// `id`'s gradient in a buffer that nobody else reads.
@@ -178,7 +222,11 @@ impl Lowering<'_> {
             return b;
         }
         let copy = self.buffer(self.graph.node(id).shape.len());
-        let target = Target { out: copy, accumulate: false, finish: None };
+        let target = Target {
+            out: copy,
+            accumulate: false,
+            finish: None,
+        };
         self.backward.push(Backward::Copy { g: b, target });
         g.release(id);
         g.hold(copy, id);
@@ -208,7 +256,12 @@ impl Lowering<'_> {
             _ => self.writable(g, id),
         };
         let channels = self.graph.node(id).shape.c;
-        self.backward.push(Backward::Finish { view, channels, norm, g: buffer });
+        self.backward.push(Backward::Finish {
+            view,
+            channels,
+            norm,
+            g: buffer,
+        });
         g.finished[id.index()] = true;
     }
 
@@ -227,7 +280,13 @@ impl Lowering<'_> {
         let (from, z) = (g.gradient(id), self.view(id).raw);
         let channels = self.graph.node(id).shape.c;
         if let Some(target) = self.target(g, input, false) {
-            self.backward.push(Backward::NormInput { norm, channels, z, g: from, target });
+            self.backward.push(Backward::NormInput {
+                norm,
+                channels,
+                z,
+                g: from,
+                target,
+            });
         }
     }
 
@@ -239,7 +298,12 @@ impl Lowering<'_> {
         // A dense layer reads a stored copy, not the view, so it can't finish.
         let lazy = self.layers[layer].input == self.view(input);
         let target = self.target(g, input, lazy);
-        self.backward.push(Backward::Layer { layer, g: from, norm, target });
+        self.backward.push(Backward::Layer {
+            layer,
+            g: from,
+            norm,
+            target,
+        });
     }
 
     fn gate_backward(&mut self, g: &mut Gradients, id: NodeId) {
@@ -267,7 +331,10 @@ impl Lowering<'_> {
             g.pending[gate.index()] -= 1;
             g.hold(gate_gradient, gate);
         } else if let Some(target) = self.target(g, gate, false) {
-            self.backward.push(Backward::Copy { g: gate_gradient, target });
+            self.backward.push(Backward::Copy {
+                g: gate_gradient,
+                target,
+            });
         }
     }
 

@@ -29,7 +29,12 @@ fn standing_alone(a: Activation) -> Element {
 impl Lowering<'_> {
     /// Emits the forward steps of all nodes that the output needs.
     pub(super) fn forward(&mut self) -> Result<(), EngineError> {
-        for id in self.graph.ids().filter(|id| self.needed[id.index()]).collect::<Vec<_>>() {
+        for id in self
+            .graph
+            .ids()
+            .filter(|id| self.needed[id.index()])
+            .collect::<Vec<_>>()
+        {
             self.forward_node(id)?;
         }
         if !self.needed[0] {
@@ -50,15 +55,23 @@ impl Lowering<'_> {
             Op::Conv { kernel, .. } | Op::DepthwiseConv { kernel, .. } if kernel > MAX_KERNEL => {
                 return Err(unsupported(self.graph, id));
             }
-            Op::Conv { kernel: 1, stride: 1, bias, .. } => {
-                self.layer(id, Kind::Pointwise, 1, 1, bias)
-            }
-            Op::Conv { kernel, stride, bias, .. } => {
-                self.layer(id, Kind::Dense, kernel, stride, bias)
-            }
-            Op::DepthwiseConv { kernel, stride, bias } => {
-                self.layer(id, Kind::Depthwise, kernel, stride, bias)
-            }
+            Op::Conv {
+                kernel: 1,
+                stride: 1,
+                bias,
+                ..
+            } => self.layer(id, Kind::Pointwise, 1, 1, bias),
+            Op::Conv {
+                kernel,
+                stride,
+                bias,
+                ..
+            } => self.layer(id, Kind::Dense, kernel, stride, bias),
+            Op::DepthwiseConv {
+                kernel,
+                stride,
+                bias,
+            } => self.layer(id, Kind::Depthwise, kernel, stride, bias),
             Op::Linear { .. } => self.layer(id, Kind::Pointwise, 1, 1, true),
             Op::BatchNorm { epsilon } => self.batch_norm(id, epsilon),
             Op::Act(a) => self.activation(id, a),
@@ -66,7 +79,12 @@ impl Lowering<'_> {
                 let inputs = [self.view(node.inputs[0]), self.view(node.inputs[1])];
                 let out = self.buffer(node.shape.len());
                 let (pixels, channels) = (node.shape.pixels(), node.shape.c);
-                self.forward.push(Forward::Add { inputs, pixels, channels, out });
+                self.forward.push(Forward::Add {
+                    inputs,
+                    pixels,
+                    channels,
+                    out,
+                });
                 View::plain(out)
             }
             Op::Mul => self.gate(id),
@@ -76,18 +94,33 @@ impl Lowering<'_> {
                     return Err(unsupported(self.graph, id));
                 }
                 let average = matches!(node.op, Op::AvgPool { .. });
-                let kind = if average { Pool::Average } else { Pool::Maximum };
+                let kind = if average {
+                    Pool::Average
+                } else {
+                    Pool::Maximum
+                };
                 let slide = self.slide(node, kernel, stride);
                 let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape.len()));
                 let channels = node.shape.c;
-                self.forward.push(Forward::Pool { kind, slide, channels, x, out });
+                self.forward.push(Forward::Pool {
+                    kind,
+                    slide,
+                    channels,
+                    x,
+                    out,
+                });
                 View::plain(out)
             }
             Op::GlobalAvgPool => {
                 let input = self.graph.node(node.inputs[0]).shape;
                 let (view, out) = (self.view(node.inputs[0]), self.buffer(node.shape.len()));
                 let (pixels, channels) = (input.pixels(), input.c);
-                self.forward.push(Forward::GlobalAverage { view, pixels, channels, out });
+                self.forward.push(Forward::GlobalAverage {
+                    view,
+                    pixels,
+                    channels,
+                    out,
+                });
                 View::plain(out)
             }
             Op::Dropout { rate } => {
@@ -119,7 +152,12 @@ impl Lowering<'_> {
         let shape = self.graph.node(id).shape;
         let out = self.buffer(shape.len());
         let (pixels, channels) = (shape.pixels(), shape.c);
-        self.forward.push(Forward::Materialize { view, pixels, channels, out });
+        self.forward.push(Forward::Materialize {
+            view,
+            pixels,
+            channels,
+            out,
+        });
         self.plain[id.index()] = Some(out);
         out
     }
@@ -127,7 +165,13 @@ impl Lowering<'_> {
     pub(super) fn slide(&self, node: &Node, kernel: usize, stride: usize) -> Slide {
         let x = self.graph.node(node.inputs[0]).shape;
         let before = [x.h, x.w].map(|n| same_padding(n, kernel, stride).before);
-        Slide { kernel, stride, before, input: [x.h, x.w], output: [node.shape.h, node.shape.w] }
+        Slide {
+            kernel,
+            stride,
+            before,
+            input: [x.h, x.w],
+            output: [node.shape.h, node.shape.w],
+        }
     }
 
     /// The batch norm that alone reads this node and so is computed on reading.
@@ -171,7 +215,11 @@ impl Lowering<'_> {
             unreachable!("only batch-norm nodes have a state")
         };
         let params = [0, 1, 2, 3].map(|i| self.param(id, i));
-        self.norms.push(Norm { channels: node.shape.c, epsilon, params });
+        self.norms.push(Norm {
+            channels: node.shape.c,
+            epsilon,
+            params,
+        });
         self.norm_of[id.index()] = Some(self.norms.len() - 1);
         self.norms.len() - 1
     }
@@ -184,7 +232,10 @@ impl Lowering<'_> {
             self.forward.push(Forward::Moments { x: raw, norm });
         }
         self.forward.push(Forward::Norm(norm));
-        View { norm: Some(norm), ..View::plain(raw) }
+        View {
+            norm: Some(norm),
+            ..View::plain(raw)
+        }
     }
 
     /// Whether this batch norm's statistics and gradient are computed by the layer before it.
@@ -205,10 +256,17 @@ impl Lowering<'_> {
     fn activation(&mut self, id: NodeId, a: Activation) -> View {
         let node = self.graph.node(id);
         match on_reading(a) {
-            Some(act) if self.fuses_with_norm(id) => View { act, ..self.view(node.inputs[0]) },
+            Some(act) if self.fuses_with_norm(id) => View {
+                act,
+                ..self.view(node.inputs[0])
+            },
             _ => {
                 let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape.len()));
-                self.forward.push(Forward::Element { f: standing_alone(a), x, out });
+                self.forward.push(Forward::Element {
+                    f: standing_alone(a),
+                    x,
+                    out,
+                });
                 View::plain(out)
             }
         }
@@ -221,24 +279,49 @@ impl Lowering<'_> {
             v if v.gate.is_none() => v,
             _ => View::plain(self.plain(node.inputs[0])),
         };
-        let gated = View { gate: Some(self.plain(node.inputs[1])), ..base };
+        let gated = View {
+            gate: Some(self.plain(node.inputs[1])),
+            ..base
+        };
         let reader = self.only_reader(id).map(|r| self.graph.node(r).op);
-        if let Some(Op::Conv { kernel: 1, stride: 1, .. } | Op::Linear { .. }) = reader {
+        if let Some(
+            Op::Conv {
+                kernel: 1,
+                stride: 1,
+                ..
+            }
+            | Op::Linear { .. },
+        ) = reader
+        {
             return gated;
         }
         let out = self.buffer(node.shape.len());
         let (pixels, channels) = (node.shape.pixels(), node.shape.c);
-        self.forward.push(Forward::Materialize { view: gated, pixels, channels, out });
+        self.forward.push(Forward::Materialize {
+            view: gated,
+            pixels,
+            channels,
+            out,
+        });
         View::plain(out)
     }
 
     fn concat(&mut self, node: &Node) -> View {
-        let parts: Vec<(Buffer, usize)> =
-            node.inputs.iter().map(|i| (self.plain(*i), self.graph.node(*i).shape.c)).collect();
+        let parts: Vec<(Buffer, usize)> = node
+            .inputs
+            .iter()
+            .map(|i| (self.plain(*i), self.graph.node(*i).shape.c))
+            .collect();
         let out = self.buffer(node.shape.len());
         let mut offset = 0;
         for (x, channels) in parts {
-            self.forward.push(Forward::Concat { x, channels, offset, total: node.shape.c, out });
+            self.forward.push(Forward::Concat {
+                x,
+                channels,
+                offset,
+                total: node.shape.c,
+                out,
+            });
             offset += channels;
         }
         View::plain(out)

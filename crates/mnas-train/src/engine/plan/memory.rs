@@ -72,14 +72,21 @@ mod tests {
             for a in 0..n {
                 assert!(offsets[a] + sizes[a] <= arena);
                 for b in 0..a {
-                    let apart = offsets[a] >= offsets[b] + sizes[b]
-                        || offsets[b] >= offsets[a] + sizes[a];
-                    assert!(apart || !lifetimes.meet(a, b), "trial {trial}: {a} meets {b}");
+                    let apart =
+                        offsets[a] >= offsets[b] + sizes[b] || offsets[b] >= offsets[a] + sizes[a];
+                    assert!(
+                        apart || !lifetimes.meet(a, b),
+                        "trial {trial}: {a} meets {b}"
+                    );
                 }
             }
         }
         let mut chain = Lifetimes::new(10);
-        (0..10).for_each(|i| [i, i + 1].into_iter().for_each(|t| chain.touch(t, [Buffer(i)])));
+        (0..10).for_each(|i| {
+            [i, i + 1]
+                .into_iter()
+                .for_each(|t| chain.touch(t, [Buffer(i)]))
+        });
         assert_eq!(chain.assign(&[7; 10]).1, 14);
     }
 }

@@ -9,7 +9,10 @@ pub(super) type Params = BTreeMap<String, Vec<f64>>;
 
 pub(super) fn params(w: &Weights) -> Params {
     let double = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect();
-    w.tensors.iter().map(|(n, t)| (n.clone(), double(&t.data))).collect()
+    w.tensors
+        .iter()
+        .map(|(n, t)| (n.clone(), double(&t.data)))
+        .collect()
 }
 
 /// Normalised images in double precision.
@@ -45,8 +48,7 @@ pub(super) fn logits(
     let mut values: Vec<Vec<f64>> = vec![];
     let mut statistics = Statistics::new();
     for node in graph.nodes() {
-        let inputs: Vec<&[f64]> =
-            node.inputs.iter().map(|i| &*values[i.index()]).collect();
+        let inputs: Vec<&[f64]> = node.inputs.iter().map(|i| &*values[i.index()]).collect();
         let y = match node.op {
             Op::Input => x.to_vec(),
             Op::BatchNorm { epsilon } => {
@@ -84,7 +86,10 @@ fn primitive(graph: &Graph, node: &Node, x: &[&[f64]], p: &Params, n: usize) -> 
     let mut y = vec![0.0; n * out.len()];
     match node.op {
         Op::Input | Op::BatchNorm { .. } => unreachable!("handled by the caller"),
-        Op::Act(f) => y.iter_mut().zip(x[0]).for_each(|(y, x)| *y = activate(f, *x)),
+        Op::Act(f) => y
+            .iter_mut()
+            .zip(x[0])
+            .for_each(|(y, x)| *y = activate(f, *x)),
         Op::Dropout { .. } => y.copy_from_slice(x[0]),
         Op::Add => (0..y.len()).for_each(|i| y[i] = x[0][i] + x[1][i]),
         Op::Mul => (0..y.len()).for_each(|i| {
@@ -161,7 +166,10 @@ fn window(
     mut f: impl FnMut(usize, &[(usize, usize)]),
 ) {
     let (a, out) = (graph.node(node.inputs[0]).shape, node.shape);
-    let (top, left) = (same_padding(a.h, k, s).before, same_padding(a.w, k, s).before);
+    let (top, left) = (
+        same_padding(a.h, k, s).before,
+        same_padding(a.w, k, s).before,
+    );
     for o in 0..n * out.pixels() {
         let (image, row, column) = (o / out.pixels(), o % out.pixels() / out.w, o % out.w);
         let mut taps = vec![];
@@ -182,7 +190,12 @@ pub(super) fn loss(logits: &[f64], labels: &[u16], smoothing: f64) -> f64 {
         let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let log_sum = x.iter().map(|v| (v - max).exp()).sum::<f64>().ln() + max;
         let target = |j: usize| {
-            smoothing / k as f64 + if j == usize::from(*y) { 1.0 - smoothing } else { 0.0 }
+            smoothing / k as f64
+                + if j == usize::from(*y) {
+                    1.0 - smoothing
+                } else {
+                    0.0
+                }
         };
         (0..k).map(|j| target(j) * (log_sum - x[j])).sum::<f64>()
     };
