@@ -1,9 +1,18 @@
 //! Algorithms that propose networks. They see decisions and rewards, never a network.
 
+mod evolution;
+mod numbers;
+mod ppo;
+mod random;
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::settings::Values;
 use crate::{Space, Tokens};
 
 /// What a controller is told of one trial.
@@ -41,11 +50,16 @@ pub trait Controller: Send {
     /// One index per decision for a trial.
     fn propose(&mut self, trial: u64) -> Tokens;
     /// Learns from a batch. Batches come in order, once each, and were proposed in the state left
-    /// by the batch before.
+    /// by the batch before. Unobserved trials are passed too, so that batches count alike.
+    ///
+    /// # Panics
+    /// If tokens aren't a sample of the space that the controller was built for, or a reward isn't
+    /// a finite number; the study fold refuses both.
     fn observe(&mut self, batch: &[Observation]);
     /// The whole state, as JSON, exact.
     fn snapshot(&self) -> String;
-    /// Takes over a state written by `snapshot` of a controller built alike.
+    /// Takes over a state written by `snapshot` of a controller built alike. On an error the
+    /// controller is unchanged.
     fn restore(&mut self, snapshot: &str) -> Result<(), RestoreError>;
     /// The algorithm's name.
     fn name(&self) -> &'static str;
@@ -59,6 +73,7 @@ pub struct ControllerSpec {
     /// A name of [`ALGORITHMS`].
     pub algorithm: String,
     /// Settings that differ from the defaults.
+    #[serde(default)]
     pub settings: BTreeMap<String, f64>,
 }
 
@@ -73,11 +88,14 @@ pub struct Setting {
     pub min: f64,
     /// Largest value allowed.
     pub max: f64,
-    /// Where the default comes from.
+    /// Whether only whole numbers make sense.
+    pub whole: bool,
+    /// What it means, and where the default comes from.
     pub source: &'static str,
 }
 
 /// An algorithm that can be built by name.
+#[derive(Debug)]
 pub struct Algorithm {
     /// Name.
     pub name: &'static str,
@@ -85,16 +103,52 @@ pub struct Algorithm {
     pub summary: &'static str,
     /// Its settings.
     pub settings: &'static [Setting],
+    make: fn(&Values, &Setup) -> Box<dyn Controller>,
+}
+
+/// What every algorithm is built from.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// Number of choices of each decision.
+    pub(crate) choices: Vec<usize>,
+    /// Seed of the study.
+    pub(crate) seed: u64,
+    /// Number of proposals planned.
+    pub(crate) budget: u64,
 }
 
 /// Why a controller can't be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BuildError {
     /// No such algorithm.
-    #[error("unknown algorithm {name:?}")]
+    #[error("unknown algorithm {name:?}; known: {known}")]
     UnknownAlgorithm {
         /// The name asked for.
         name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// No such setting.
+    #[error("algorithm {algorithm} has no setting {name:?}; known: {known}")]
+    UnknownSetting {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// The setting asked for.
+        name: String,
+        /// The settings there are.
+        known: String,
+    },
+    /// A value out of range, or a fraction where a whole number is needed.
+    #[error("setting {name} of {algorithm} is {value}, allowed: {allowed}")]
+    SettingRange {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// The setting.
+        name: &'static str,
+        /// The value asked for.
+        value: f64,
+        /// What is allowed.
+        allowed: String,
     },
 }
 
@@ -102,21 +156,90 @@ pub enum BuildError {
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// It isn't JSON of the expected form.
-    #[error("controller snapshot is unreadable")]
+    #[error("controller snapshot is unreadable: {0}")]
     Json(#[from] serde_json::Error),
+    /// It belongs to another algorithm.
+    #[error("snapshot of {found:?}, but the controller is {expected:?}")]
+    Algorithm {
+        /// The snapshot's algorithm.
+        found: String,
+        /// This controller's.
+        expected: &'static str,
+    },
+    /// It belongs to a controller of another size (another space or other settings).
+    #[error("{field} of the snapshot has {found} values, the controller {expected}")]
+    Size {
+        /// Which part.
+        field: &'static str,
+        /// Its size in the snapshot.
+        found: usize,
+        /// Its size here.
+        expected: usize,
+    },
+    /// Numbers that aren't base64 of little-endian floats.
+    #[error("{field} of the snapshot isn't a list of numbers")]
+    Numbers {
+        /// Which part.
+        field: &'static str,
+    },
 }
 
 /// Every algorithm.
-pub const ALGORITHMS: &[Algorithm] = &[];
+pub const ALGORITHMS: &[Algorithm] = &[
+    ppo::DEFAULT,
+    ppo::PAPER,
+    evolution::ALGORITHM,
+    random::ALGORITHM,
+];
 
-/// Builds a controller.
+/// Builds a controller for a space. `budget` is the number of proposals planned.
 pub fn build(
     spec: &ControllerSpec,
-    _space: &Space,
-    _seed: u64,
-    _budget: u64,
+    space: &Space,
+    seed: u64,
+    budget: u64,
 ) -> Result<Box<dyn Controller>, BuildError> {
-    Err(BuildError::UnknownAlgorithm {
-        name: spec.algorithm.clone(),
-    })
+    let setup = Setup {
+        choices: space.decisions().iter().map(|d| d.choices.len()).collect(),
+        seed,
+        budget,
+    };
+    build_for(spec, &setup)
+}
+
+pub(crate) fn build_for(
+    spec: &ControllerSpec,
+    setup: &Setup,
+) -> Result<Box<dyn Controller>, BuildError> {
+    let algorithm = ALGORITHMS
+        .iter()
+        .find(|a| a.name == spec.algorithm)
+        .ok_or_else(|| BuildError::UnknownAlgorithm {
+            name: spec.algorithm.clone(),
+            known: names(ALGORITHMS.iter().map(|a| a.name)),
+        })?;
+    let values = Values::check(algorithm, &spec.settings)?;
+    Ok((algorithm.make)(&values, setup))
+}
+
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    all.collect::<Vec<_>>().join(", ")
+}
+
+/// Checks that a batch's tokens fit the space; a controller that learnt from others would be
+/// silently wrong.
+fn assert_sample(choices: &[usize], observation: &Observation) {
+    let fits = observation.tokens.len() == choices.len()
+        && observation
+            .tokens
+            .iter()
+            .zip(choices)
+            .all(|(token, n)| usize::from(*token) < *n);
+    assert!(
+        fits,
+        "trial {} isn't a sample of this space",
+        observation.trial
+    );
+    let finite = observation.reward.is_none_or(f64::is_finite);
+    assert!(finite, "reward of trial {} isn't finite", observation.trial);
 }

@@ -1,0 +1,2 @@
+mod landscape;
+mod learning;

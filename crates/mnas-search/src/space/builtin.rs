@@ -1,0 +1,18 @@
+//! Spaces that come with the program: one file, one line here.
+
+/// Name and text of each.
+pub(super) const SPACES: &[(&str, &str)] = &[
+    ("mnasnet", include_str!("../../spaces/mnasnet.space")),
+    (
+        "mnasnet-small",
+        include_str!("../../spaces/mnasnet-small.space"),
+    ),
+];
+
+/// The text of a built-in space.
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    SPACES
+        .iter()
+        .find(|(n, _)| *n == name)
+        .map(|(_, text)| *text)
+}
