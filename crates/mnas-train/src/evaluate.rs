@@ -3,7 +3,16 @@
 use mnas_net::{Graph, Weights};
 use serde::{Deserialize, Serialize};
 
-use crate::{Engine, Meta, Split, TrainError};
+use crate::trainer::check_fit;
+use crate::{Engine, Meta, Normalize, Optimizer, Session, SessionSpec, Split, TrainError};
+
+#[cfg(test)]
+mod tests;
+
+/// Images per call where no recipe says.
+const BATCH: usize = 64;
+/// Key in [`Weights::metadata`]: the normalisation that weights were trained with, as JSON.
+pub(crate) const NORMALIZE: &str = "normalize";
 
 /// How a network does on a split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,17 +31,99 @@ pub struct Evaluation {
     pub loss: f64,
 }
 
-/// Evaluates `weights` on every image of `split`, in evaluation mode.
+/// Evaluates `weights` on every image of `split`, in evaluation mode. Images are normalised as
+/// the weights' metadata says (`normalize`, written by [`crate::train`]), else as `meta` does.
 ///
 /// # Errors
-/// [`TrainError`] where graph, weights and data don't fit together or the engine fails.
+/// [`TrainError`] where graph, weights and data don't fit together, an answer is not finite or the
+/// engine fails.
 pub fn evaluate(
-    _engine: &dyn Engine,
-    _graph: &Graph,
-    _weights: &Weights,
-    _split: &Split,
-    _meta: &Meta,
-    _threads: usize,
+    engine: &dyn Engine,
+    graph: &Graph,
+    weights: &Weights,
+    split: &Split,
+    meta: &Meta,
+    threads: usize,
 ) -> Result<Evaluation, TrainError> {
-    Err(TrainError::NoImages)
+    check_fit(graph, meta, split)?;
+    let trained_with = weights.metadata.get(NORMALIZE);
+    let normalize: Option<Normalize> = trained_with.and_then(|t| serde_json::from_str(t).ok());
+    let spec = SessionSpec {
+        batch: BATCH.min(split.len()),
+        threads,
+        optimizer: Optimizer::Sgd {
+            momentum: 0.0,
+            nesterov: false,
+        },
+        weight_decay: 0.0,
+        label_smoothing: 0.0,
+        bn_momentum: 0.99,
+        ema_decay: None,
+        normalize: normalize.unwrap_or_else(|| meta.normalize.clone()),
+        seed: 0,
+        trial: 0,
+    };
+    let mut session = engine.compile(graph, &spec)?;
+    session.load(weights)?;
+    tally(&mut *session, split, spec.batch, meta.classes.len())
+}
+
+/// Evaluates what a session holds.
+pub(crate) fn tally(
+    session: &mut dyn Session,
+    split: &Split,
+    batch: usize,
+    classes: usize,
+) -> Result<Evaluation, TrainError> {
+    let mut confusion = vec![vec![0u32; classes]; classes];
+    let (mut in_five, mut loss) = (0u64, 0.0);
+    let (mut images, mut logits) = (vec![], vec![]);
+    for start in (0..split.len()).step_by(batch) {
+        let end = (start + batch).min(split.len());
+        images.clear();
+        (start..end).for_each(|i| images.extend_from_slice(&split.image(i)));
+        session.logits(&images, &mut logits)?;
+        for (i, row) in (start..end).zip(logits.chunks_exact(classes)) {
+            if !row.iter().all(|v| v.is_finite()) {
+                return Err(TrainError::NotFinite { image: i });
+            }
+            let label = usize::from(split.label(i));
+            confusion[label][largest(row)] += 1;
+            in_five += u64::from(rank(row, label) < 5);
+            loss += cross_entropy(row, label);
+        }
+    }
+    let n = split.len() as f64;
+    let right: u32 = (0..classes).map(|c| confusion[c][c]).sum();
+    let share = |(c, row): (usize, &Vec<u32>)| {
+        let all: u32 = row.iter().sum();
+        f64::from(row[c]) / f64::from(all.max(1))
+    };
+    Ok(Evaluation {
+        images: split.len() as u64,
+        top1: f64::from(right) / n,
+        top5: in_five as f64 / n,
+        per_class: confusion.iter().enumerate().map(share).collect(),
+        loss: loss / n,
+        confusion,
+    })
+}
+
+/// The first of the largest values.
+fn largest(row: &[f32]) -> usize {
+    (1..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
+}
+
+/// Values ahead of `label`'s: larger ones, and equal ones that stand before it.
+fn rank(row: &[f32], label: usize) -> usize {
+    let own = row[label];
+    let ahead = |(i, v): &(usize, &f32)| **v > own || (**v == own && *i < label);
+    row.iter().enumerate().filter(ahead).count()
+}
+
+/// `-ln softmax(row)[label]`.
+fn cross_entropy(row: &[f32], label: usize) -> f64 {
+    let top = f64::from(row[largest(row)]);
+    let sum: f64 = row.iter().map(|v| (f64::from(*v) - top).exp()).sum();
+    sum.ln() + top - f64::from(row[label])
 }

@@ -4,13 +4,17 @@ mod augment;
 mod dataset;
 mod engine;
 mod evaluate;
+#[cfg(test)]
+mod fake;
+mod loader;
 mod optimizer;
 mod recipe;
 mod trainer;
 
 pub use augment::{Augment, PadFill};
+pub use dataset::error::{DataError, ImageError, RawFault};
 pub use dataset::split::Split;
-pub use dataset::{Data, DataError, Meta, OpenOptions, load_image, open};
+pub use dataset::{Data, Meta, OpenOptions, load_image, open};
 pub use engine::{CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, cpu};
 pub use evaluate::{Evaluation, evaluate};
 pub use optimizer::Optimizer;

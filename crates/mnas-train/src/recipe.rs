@@ -1,8 +1,13 @@
 //! How a network is trained: everything that changes the outcome besides data, network and seed.
 
+use std::f64::consts::PI;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Augment, Meta, Optimizer, PadFill};
+
+#[cfg(test)]
+mod tests;
 
 /// How the learning rate moves over a run; each is a factor on [`Recipe::learning_rate`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,6 +36,34 @@ pub enum Schedule {
     },
     /// Stays 1.
     Constant,
+}
+
+impl Schedule {
+    /// The factor at `epoch` of a run of `epochs`.
+    pub fn factor(&self, epoch: f64, epochs: f64) -> f64 {
+        let half_cosine = |share: f64| 0.5 + 0.5 * (PI * share.clamp(0.0, 1.0)).cos();
+        match *self {
+            Self::OneCycle { warmup } => {
+                let (first, last) = (1.0 / 25.0, 1.0 / 1000.0);
+                let done = epoch / epochs;
+                if done < warmup {
+                    first + (1.0 - first) * done / warmup
+                } else {
+                    let share = (done - warmup) / (1.0 - warmup);
+                    last + (1.0 - last) * half_cosine(share)
+                }
+            }
+            Self::Cosine { warmup_epochs } if epoch < warmup_epochs => epoch / warmup_epochs,
+            Self::Cosine { warmup_epochs } => {
+                half_cosine((epoch - warmup_epochs) / (epochs - warmup_epochs))
+            }
+            Self::StepDecay { warmup_epochs, .. } if epoch < warmup_epochs => epoch / warmup_epochs,
+            Self::StepDecay {
+                rate, every_epochs, ..
+            } => rate.powi((epoch / every_epochs).floor() as i32),
+            Self::Constant => 1.0,
+        }
+    }
 }
 
 /// How a network is trained.
@@ -76,6 +109,100 @@ pub struct RecipeError {
 }
 
 impl Recipe {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first setting outside its range.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let settings = [
+            (
+                "epochs",
+                self.epochs,
+                0.0,
+                1e5,
+                "more than 0, at most 100000",
+            ),
+            ("batch", self.batch as f64, 0.5, 65_536.0, "1 to 65536"),
+            (
+                "learning_rate",
+                self.learning_rate.into(),
+                0.0,
+                1e3,
+                "more than 0, at most 1000",
+            ),
+        ];
+        for (setting, value, above, most, expected) in settings {
+            check(setting, value, value > above && value <= most, expected)?;
+        }
+        let shares = [
+            ("label_smoothing", Some(self.label_smoothing)),
+            ("bn_momentum", Some(self.bn_momentum)),
+            ("ema_decay", self.ema_decay),
+        ];
+        for (setting, value) in shares {
+            let value = f64::from(value.unwrap_or(0.0));
+            check(setting, value, (0.0..1.0).contains(&value), "0 to below 1")?;
+        }
+        let decay = f64::from(self.weight_decay);
+        check(
+            "weight_decay",
+            decay,
+            (0.0..=1.0).contains(&decay),
+            "0 to 1",
+        )?;
+        let n = self.train_images.unwrap_or(1) as f64;
+        check("train_images", n, n >= 1.0, "1 or more")?;
+        let every = self.eval_every.unwrap_or(1.0);
+        let positive = every > 0.0 && every.is_finite();
+        check("eval_every", every, positive, "more than 0 epochs")?;
+        let shift = self.augment.pad_crop as f64;
+        let alone = !(self.augment.random_resized_crop && shift > 0.0);
+        check(
+            "augment.pad_crop",
+            shift,
+            alone,
+            "0 beside random_resized_crop",
+        )?;
+        self.check_schedule()
+    }
+
+    fn check_schedule(&self) -> Result<(), RecipeError> {
+        let warmup = |epochs: f64| {
+            let fits = epochs >= 0.0 && epochs < self.epochs;
+            check(
+                "warmup_epochs",
+                epochs,
+                fits,
+                "0 to less than the run's epochs",
+            )
+        };
+        match self.schedule {
+            Schedule::OneCycle { warmup } => check(
+                "warmup",
+                warmup,
+                (0.0..1.0).contains(&warmup),
+                "0 to below 1",
+            ),
+            Schedule::Cosine { warmup_epochs } => warmup(warmup_epochs),
+            Schedule::StepDecay {
+                rate,
+                every_epochs,
+                warmup_epochs,
+            } => {
+                check(
+                    "rate",
+                    rate,
+                    rate > 0.0 && rate <= 1.0,
+                    "more than 0, at most 1",
+                )?;
+                let positive = every_epochs > 0.0;
+                check("every_epochs", every_epochs, positive, "more than 0 epochs")?;
+                warmup(warmup_epochs)
+            }
+            Schedule::Constant => Ok(()),
+        }
+    }
+
     /// A short training that ranks networks: 5 epochs, one cycle.
     pub fn proxy(meta: &Meta) -> Self {
         Self {
@@ -143,4 +270,20 @@ impl Recipe {
             eval_every: None,
         }
     }
+}
+
+fn check(
+    setting: &'static str,
+    value: f64,
+    ok: bool,
+    expected: &'static str,
+) -> Result<(), RecipeError> {
+    if ok {
+        return Ok(());
+    }
+    Err(RecipeError {
+        setting,
+        value,
+        expected,
+    })
 }

@@ -10,15 +10,15 @@ use mnas_net::{Purpose, Shape, stream};
 pub(crate) enum Bytes {
     /// In memory.
     Owned(Vec<u8>),
-    /// A read-only map of `offset..` of a cache file.
-    Mapped(memmap2::Mmap, usize),
+    /// A read-only map of a cache file, which starts with them.
+    Mapped(memmap2::Mmap),
 }
 
 impl Bytes {
     fn all(&self) -> &[u8] {
         match self {
             Self::Owned(v) => v,
-            Self::Mapped(m, offset) => &m[*offset..],
+            Self::Mapped(m) => m,
         }
     }
 }
@@ -139,7 +139,7 @@ impl Split {
     }
 
     /// A random view of `n` images (all, if there are fewer) in which each class has its share,
-    /// rounded by largest remainder; in the order of this split.
+    /// give or take one; in the order of this split.
     pub fn subset(&self, n: usize, seed: u64) -> Self {
         if n >= self.len() {
             return self.clone();
