@@ -2,7 +2,7 @@
 
 mod in_process;
 mod local;
-mod queue;
+pub(crate) mod queue;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ mod dir;
 mod error;
 mod evaluate;
 mod executor;
+#[cfg(test)]
+mod fakes;
 mod finals;
 mod job;
 mod lock;

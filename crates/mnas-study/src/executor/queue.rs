@@ -6,24 +6,24 @@ use super::Attempt;
 
 /// Attempts that wait for room.
 #[derive(Debug, Default)]
-pub(super) struct Queue(VecDeque<Attempt>);
+pub(crate) struct Queue(VecDeque<Attempt>);
 
 impl Queue {
-    pub(super) fn push(&mut self, attempt: Attempt) {
+    pub(crate) fn push(&mut self, attempt: Attempt) {
         self.0.push_back(attempt);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Takes the first waiting attempt where it may start beside `running` (whether each running
     /// job is exclusive). A later one never overtakes it, so an exclusive job can't starve.
-    pub(super) fn next(&mut self, running: &[bool], capacity: usize) -> Option<Attempt> {
+    pub(crate) fn next(&mut self, running: &[bool], capacity: usize) -> Option<Attempt> {
         let first = self.0.front()?;
         let alone = running.is_empty();
         let room = running.len() < capacity && !running.contains(&true);
