@@ -82,7 +82,17 @@ fn lint() -> Result<()> {
         eprintln!("skipped: format check (no rustfmt)");
     }
     if has("clippy") {
-        cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])
+        cargo(
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            &[],
+        )
     } else {
         eprintln!("skipped: lints (no clippy)");
         Ok(())

@@ -13,7 +13,10 @@ const REQUIREMENTS: &str = include_str!("../oracle-requirements.txt");
 pub(crate) fn environment() -> Vec<(String, String)> {
     match prepare() {
         Ok(python) => {
-            let mut envs = vec![("MNAS_ORACLE_PYTHON".to_string(), python.display().to_string())];
+            let mut envs = vec![(
+                "MNAS_ORACLE_PYTHON".to_string(),
+                python.display().to_string(),
+            )];
             envs.extend(libraries(&python));
             envs
         }
@@ -25,7 +28,9 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 }
 
 fn prepare() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace folder")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no workspace folder")?;
     let folder = root.join("target/oracle-venv");
     let python = folder.join("bin/python");
     let stamp = folder.join("requirements.installed");
@@ -37,13 +42,24 @@ fn prepare() -> Result<PathBuf> {
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
     let requirements = folder.join("requirements.txt");
     std::fs::write(&requirements, REQUIREMENTS)?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&requirements))?;
+    run(Command::new(&python)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+        ])
+        .arg(&requirements))?;
     std::fs::write(stamp, REQUIREMENTS)?;
     Ok(python)
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} did not start"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("{command:?} did not start"))?;
     if !status.success() {
         bail!("{command:?} failed ({status})");
     }
@@ -57,7 +73,9 @@ fn libraries(python: &Path) -> Vec<(String, String)> {
         for name, pattern in (('MNAS_LITERT_LIB', 'ai_edge_litert/libLiteRt.so'), \
         ('MNAS_ORT_LIB', 'onnxruntime/capi/libonnxruntime.so.*')):\n\
         \x20   for f in sorted(glob.glob(os.path.join(p, pattern)))[:1]: print(name + '=' + f)\n";
-    let Ok(out) = Command::new(python).args(["-c", SCRIPT]).output() else { return vec![] };
+    let Ok(out) = Command::new(python).args(["-c", SCRIPT]).output() else {
+        return vec![];
+    };
     String::from_utf8_lossy(&out.stdout)
         .lines()
         .filter_map(|l| l.split_once('='))

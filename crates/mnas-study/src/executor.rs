@@ -4,8 +4,6 @@ mod in_process;
 mod local;
 pub(crate) mod queue;
 
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

@@ -6,8 +6,6 @@ mod pick;
 mod references;
 mod train;
 
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

@@ -5,8 +5,6 @@ mod sqlite;
 
 #[cfg(test)]
 mod conformance;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 

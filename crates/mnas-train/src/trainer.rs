@@ -312,7 +312,7 @@ impl<'a> Run<'a> {
                 self.point(None);
             }
             let control = on_progress(&self.progress());
-            let epoch_ends = self.ledger.step % self.plan.steps_per_epoch() == 0;
+            let epoch_ends = self.ledger.step.is_multiple_of(self.plan.steps_per_epoch());
             if control == Control::Stop || epoch_ends || last || saved.elapsed() >= SAVE_EVERY {
                 self.save()?;
                 saved = Instant::now();

@@ -1,1 +1,51 @@
-//! The command: finds a convolutional network for your images on your device.
+//! The command `mnas`, as a library: [`main_with`] runs it with one's own extensions.
+
+mod cli;
+mod commands;
+mod config;
+mod engines;
+mod exit;
+mod files;
+mod images;
+mod narrate;
+mod net;
+mod output;
+mod plan;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // --help and --version come this way too, with exit code 0; the rest is usage: 2.
+            let _ = e.print();
+            return ExitCode::from(e.exit_code() as u8);
+        }
+    };
+    log(cli.verbose);
+    if matches!(cli.command, Command::Worker) {
+        return mnas_study::worker_main();
+    }
+    match commands::run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => e.report(cli.json),
+    }
+}
+
+/// Logs on standard error: warnings, or more by `-v`; `MNAS_LOG` overrides, as `mnas_study=debug`.
+fn log(verbose: u8) {
+    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MNAS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,4 +1,5 @@
 //! The `mnas` binary.
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    mnas::main()
 }

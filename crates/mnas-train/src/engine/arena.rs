@@ -8,11 +8,11 @@ use std::ops::Range;
 /// # Panics
 /// If a part that is written overlaps another, or parts that are read overlap without being
 /// equal: the plan places what one step touches apart.
-pub(super) fn borrow<'a, const W: usize, const R: usize>(
-    slice: &'a mut [f32],
+pub(super) fn borrow<const W: usize, const R: usize>(
+    slice: &mut [f32],
     writes: [Range<usize>; W],
     reads: [Range<usize>; R],
-) -> ([&'a mut [f32]; W], [&'a [f32]; R]) {
+) -> ([&mut [f32]; W], [&[f32]; R]) {
     let mut written: [&mut [f32]; W] = std::array::from_fn(|_| Default::default());
     let mut read: [&[f32]; R] = [&[]; R];
     let (mut rest, mut base) = (slice, 0);

@@ -190,6 +190,7 @@ impl Policy {
         }
     }
 
+    #[cfg(test)]
     /// The loss that [`Policy::accumulate`] differentiates: per token, the clipped surrogate of the
     /// ratio of the token's probability now and when it was proposed, and the entropy bonus.
     pub(super) fn loss(&self, tokens: &[u16], old_log_probs: &[f64], weighting: &Weighting) -> f64 {

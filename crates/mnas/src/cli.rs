@@ -1,0 +1,302 @@
+//! The command line: what a user types. Parsed by clap, checked by the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Finds a convolutional network for your images on your device.
+#[derive(Debug, Parser)]
+#[command(name = "mnas", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "NET is a zoo name (mnasnet-a1, mobilenet-v2-0.5x@160), block lines or a file of them, \
+a .safetensors file that mnas wrote, DIR:TRIAL or DIR:best.\n\
+D (data) is a known name (fashion-mnist-10k, fashion-mnist, ...), a folder with a folder per class, a folder \
+with train/ and val/ or test/, or a .tar of either.\n\
+V (device) is host, host:rten, host:litert, host:ort, table:FILE, linear:FILE or command:PROGRAM.\n\n\
+Exit codes: 0 ok, 1 bug, 2 usage or config, 3 data, 4 device, 5 store."
+)]
+pub(crate) struct Cli {
+    /// Print one JSON object on standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on standard error (repeat for more).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Search a network for your images on your device; with no arguments, the built-in example.
+    Search(SearchArgs),
+    /// Continue a search that was interrupted, or extend one that ended.
+    Resume(ResumeArgs),
+    /// Write the report of a study and print its summary.
+    Report(ReportArgs),
+    /// Train one network.
+    Train(TrainArgs),
+    /// Test a trained network: top-1, top-5 and per class.
+    Eval(EvalArgs),
+    /// Classify images with a trained network or an exported file.
+    Predict(PredictArgs),
+    /// Write a network as ONNX or TFLite.
+    Export(ExportArgs),
+    /// Print parameters, multiply-accumulates and peak activation memory of a network.
+    Cost(CostArgs),
+    /// Measure a network's latency on a device.
+    Measure(MeasureArgs),
+    /// The devices of this machine.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// The built-in reference networks, beside their published figures.
+    Zoo,
+    /// Describe a search space: size, decisions, cost of samples.
+    Space(SpaceArgs),
+    /// Print the JSON schema of the study file.
+    Schema,
+    /// Run trials for a search (started by mnas itself).
+    #[command(hide = true)]
+    Worker,
+}
+
+/// `mnas device ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// List devices and inference engines found here.
+    List,
+}
+
+/// Arguments of `mnas search`. Flags override the study file.
+#[derive(Debug, Args, Default)]
+pub(crate) struct SearchArgs {
+    /// Study file (TOML); see docs/reference/study.md.
+    pub study: Option<PathBuf>,
+    /// Images to classify.
+    #[arg(long, value_name = "D")]
+    pub data: Option<String>,
+    /// Device whose latency counts.
+    #[arg(long, value_name = "V")]
+    pub device: Option<String>,
+    /// Target latency in milliseconds; without it, a reference network's latency is the target.
+    #[arg(long, value_name = "T")]
+    pub target_ms: Option<f64>,
+    /// Number of proposals.
+    #[arg(long, value_name = "N")]
+    pub trials: Option<u64>,
+    /// Search space: a built-in name or a file.
+    #[arg(long, value_name = "S")]
+    pub space: Option<String>,
+    /// Search algorithm: ppo, evolution or random.
+    #[arg(long)]
+    pub algorithm: Option<String>,
+    /// Side of the square images that networks see, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Number format in which candidates are measured.
+    #[arg(long)]
+    pub precision: Option<Precision>,
+    /// Seed of every random choice.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Time limit of the search stage in minutes.
+    #[arg(long, value_name = "M")]
+    pub minutes: Option<f64>,
+    /// Worker processes that train side by side.
+    #[arg(long, value_name = "W")]
+    pub workers: Option<usize>,
+    /// Study directory to create.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Print the plan that would run, as JSON, and stop.
+    #[arg(long)]
+    pub print_plan: bool,
+}
+
+/// Number format of measured candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// 32-bit floating point.
+    Float,
+    /// 8-bit integers.
+    Int8,
+}
+
+/// Arguments of `mnas resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Study directory.
+    pub dir: PathBuf,
+    /// Extend the search to this many proposals in all.
+    #[arg(long, value_name = "N")]
+    pub trials: Option<u64>,
+}
+
+/// Arguments of `mnas report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Study directory.
+    pub dir: PathBuf,
+    /// Also write each figure as an SVG file into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub figures: Option<PathBuf>,
+}
+
+/// Arguments of `mnas train`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// Network.
+    pub net: String,
+    /// Images.
+    #[arg(long, value_name = "D")]
+    pub data: String,
+    /// Start from these weights (.safetensors) instead of random ones.
+    #[arg(long, value_name = "W")]
+    pub from: Option<PathBuf>,
+    /// Passes over the training images.
+    #[arg(long)]
+    pub epochs: Option<f64>,
+    /// Recipe.
+    #[arg(long, default_value = "full")]
+    pub recipe: RecipeName,
+    /// Side of the square images, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Seed of weights, order and augmentation.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Where the weights go; a .checkpoint beside it lets an interrupted run continue.
+    #[arg(long, value_name = "FILE", default_value = "trained.safetensors")]
+    pub out: PathBuf,
+}
+
+/// A named training recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RecipeName {
+    /// The short recipe that ranks networks during a search.
+    Proxy,
+    /// The recipe of finalists.
+    Full,
+    /// The paper's: RMSProp, warm-up, x0.97 per 2.4 epochs, EMA.
+    Mnasnet,
+}
+
+/// Arguments of `mnas eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Trained network: DIR:TRIAL, DIR:best or a .safetensors file that mnas wrote.
+    pub net: String,
+    /// Images; the test split is used.
+    #[arg(long, value_name = "D")]
+    pub data: String,
+    /// Threads.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// Arguments of `mnas predict`.
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// Trained network, or an .onnx or .tflite file that mnas wrote.
+    pub net: String,
+    /// Image files (JPEG or PNG).
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Classes printed per image.
+    #[arg(long, default_value_t = 3)]
+    pub top: usize,
+}
+
+/// Arguments of `mnas export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Network; untrained ones get seeded random weights.
+    pub net: String,
+    /// File format.
+    #[arg(long)]
+    pub format: ExportFormat,
+    /// Quantise to 8-bit integers.
+    #[arg(long)]
+    pub int8: bool,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Classes of an untrained network.
+    #[arg(long, default_value_t = 1000)]
+    pub classes: usize,
+    /// Side of the square images of an untrained network, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+}
+
+/// Deployment formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// ONNX, opset 13.
+    Onnx,
+    /// TensorFlow Lite flatbuffer.
+    Tflite,
+}
+
+/// Arguments of `mnas cost`.
+#[derive(Debug, Args)]
+pub(crate) struct CostArgs {
+    /// Network.
+    pub net: String,
+    /// Classes.
+    #[arg(long, default_value_t = 1000)]
+    pub classes: usize,
+    /// Side of the square images, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Channels of the images.
+    #[arg(long, default_value_t = 3)]
+    pub channels: usize,
+    /// Also print every layer.
+    #[arg(long)]
+    pub layers: bool,
+}
+
+/// Arguments of `mnas measure`.
+#[derive(Debug, Args)]
+pub(crate) struct MeasureArgs {
+    /// Networks, or .onnx or .tflite files; several are measured in interleaved rounds.
+    #[arg(required = true)]
+    pub nets: Vec<String>,
+    /// Device.
+    #[arg(long, value_name = "V", default_value = "host")]
+    pub device: String,
+    /// Kept runs per network.
+    #[arg(long, default_value_t = 100)]
+    pub runs: usize,
+    /// Core to pin to (default: the last allowed one).
+    #[arg(long)]
+    pub core: Option<usize>,
+    /// Classes of an untrained network.
+    #[arg(long, default_value_t = 1000)]
+    pub classes: usize,
+    /// Side of the square images of an untrained network, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+}
+
+/// Arguments of `mnas space`.
+#[derive(Debug, Args)]
+pub(crate) struct SpaceArgs {
+    /// A built-in name or a file; without it, the built-in spaces are listed.
+    pub space: Option<String>,
+    /// Side of the square images at which samples are costed, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Samples whose cost is summarised.
+    #[arg(long, default_value_t = 1000)]
+    pub samples: usize,
+    /// Seed of the samples.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}

@@ -1,0 +1,43 @@
+//! The subcommands: each reads its arguments, calls the crate that knows, and prints.
+
+use crate::cli::{Cli, Command};
+use crate::exit::CommandResult;
+use crate::output::Output;
+
+pub(crate) mod cost;
+mod device;
+mod eval;
+mod export;
+mod measure;
+mod predict;
+mod report;
+mod search;
+mod space;
+mod train;
+mod zoo;
+
+/// Runs what was asked for. The worker is apart: its exit code is its own.
+pub(crate) fn run(cli: &Cli) -> CommandResult {
+    let out = Output { json: cli.json };
+    match &cli.command {
+        Command::Search(args) => search::search(args, out),
+        Command::Resume(args) => search::resume(args, out),
+        Command::Report(args) => report::run(args, out),
+        Command::Train(args) => train::run(args, out),
+        Command::Eval(args) => eval::run(args, out),
+        Command::Predict(args) => predict::run(args, out),
+        Command::Export(args) => export::run(args, out),
+        Command::Cost(args) => cost::run(args, out),
+        Command::Measure(args) => measure::run(args, out),
+        Command::Device(command) => device::run(command, out),
+        Command::Zoo => zoo::run(out),
+        Command::Space(args) => space::run(args, out),
+        Command::Schema => {
+            out.print(&crate::config::Config::schema(), || {
+                serde_json::to_string_pretty(&crate::config::Config::schema()).unwrap_or_default()
+            });
+            Ok(())
+        }
+        Command::Worker => Ok(()),
+    }
+}

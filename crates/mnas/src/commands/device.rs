@@ -1,0 +1,37 @@
+//! `mnas device list`.
+
+use serde_json::json;
+
+use crate::cli::DeviceCommand;
+use crate::exit::CommandResult;
+use crate::output::{Output, table};
+
+/// Runs `mnas device ...`.
+pub(crate) fn run(command: &DeviceCommand, out: Output) -> CommandResult {
+    match command {
+        DeviceCommand::List => list(out),
+    }
+}
+
+fn list(out: Output) -> CommandResult {
+    let found = mnas_deploy::list();
+    let kinds: Vec<&str> = mnas_deploy::DEVICES.iter().map(|k| k.describe()).collect();
+    out.print(&json!({ "found": found, "kinds": kinds }), || {
+        let rows: Vec<Vec<String>> = found
+            .iter()
+            .map(|d| {
+                let hash = d
+                    .library_hash
+                    .clone()
+                    .unwrap_or_else(|| "compiled in".into());
+                vec![d.name.clone(), d.engine.clone(), d.device.clone(), hash]
+            })
+            .collect();
+        format!(
+            "found here\n{}\n\nkinds of devices\n  {}",
+            table(&["name", "engine", "device", "library"], &rows),
+            kinds.join("\n  ")
+        )
+    });
+    Ok(())
+}

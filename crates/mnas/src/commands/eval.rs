@@ -1,0 +1,84 @@
+//! `mnas eval NET --data D`.
+
+use serde_json::json;
+
+use crate::cli::EvalArgs;
+use crate::exit::{Blame, Blamed, CommandError, CommandResult};
+use crate::images;
+use crate::net::Net;
+use crate::output::{Output, Progress, table};
+
+/// Tests a trained network on a data set's test split.
+pub(crate) fn run(args: &EvalArgs, out: Output) -> CommandResult {
+    let net = Net::resolve(&args.net)?;
+    let instance = net.instance(None, 1)?;
+    let Some(facts) = &instance.facts else {
+        return Err(CommandError::usage(format!("{} is not trained", net.name))
+            .hint("train it with `mnas train`, or give DIR:best of a finished study"));
+    };
+    let mut data = images::open(&args.data, Some(facts.input.h), &mut Progress::new())?;
+    if data.meta.classes != facts.classes {
+        let list = |c: &[String]| c.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        return Err(CommandError {
+            blame: Blame::Data,
+            message: format!(
+                "{} knows {} classes ({}, ...), {} has {} ({}, ...)",
+                net.name,
+                facts.classes.len(),
+                list(&facts.classes),
+                args.data,
+                data.meta.classes.len(),
+                list(&data.meta.classes)
+            ),
+            hint: None,
+        });
+    }
+    // The network expects pixels normalised as in its training, whatever this data set's mean is.
+    data.meta.normalize = facts.normalize.clone();
+    let threads = args.threads.unwrap_or_else(images::cores);
+    let engine = mnas_train::cpu();
+    let e = mnas_train::evaluate(
+        &engine,
+        &instance.graph,
+        &instance.weights,
+        &data.test,
+        &data.meta,
+        threads,
+    )
+    .blame(Blame::Data)?;
+    let per_class: Vec<_> = data
+        .meta
+        .classes
+        .iter()
+        .zip(&e.per_class)
+        .zip(&e.confusion)
+        .map(|((class, accuracy), row)| json!({ "class": class, "accuracy": accuracy, "images": row.iter().sum::<u32>() }))
+        .collect();
+    let value = json!({
+        "name": net.name, "data": data.meta.name, "split": "test", "images": e.images,
+        "top1": e.top1, "top5": e.top5, "loss": e.loss, "per_class": per_class, "confusion": e.confusion });
+    out.print(&value, || {
+        let rows: Vec<Vec<String>> = per_class
+            .iter()
+            .map(|c| {
+                let accuracy = 100.0 * c["accuracy"].as_f64().unwrap_or_default();
+                vec![
+                    c["class"].as_str().unwrap_or_default().into(),
+                    c["images"].to_string(),
+                    format!("{accuracy:.1}"),
+                ]
+            })
+            .collect();
+        format!(
+            "{} on {} test images of {}\n  top-1 {:.2} %   top-5 {:.2} %   loss {:.4}\n\n{}",
+            net.name,
+            e.images,
+            data.meta.name,
+            100.0 * e.top1,
+            100.0 * e.top5,
+            e.loss,
+            table(&["class", "images", "top-1 %"], &rows)
+        )
+    });
+    Ok(())
+}

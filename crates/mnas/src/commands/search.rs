@@ -1,0 +1,109 @@
+//! `mnas search` and `mnas resume`.
+
+use std::path::{Path, PathBuf};
+
+use mnas_report::View;
+use mnas_study::{Extend, Plan, RunEnv, StudyDir, Summary, Target};
+
+use crate::cli::{Precision, ResumeArgs, SearchArgs};
+use crate::commands::report;
+use crate::config::Config;
+use crate::exit::{CommandError, CommandResult};
+use crate::images;
+use crate::narrate::Narrator;
+use crate::output::{Output, Progress};
+use crate::plan;
+use crate::stop::stop_flag;
+
+/// Starts a study.
+pub(crate) fn search(args: &SearchArgs, out: Output) -> CommandResult {
+    if args.precision == Some(Precision::Int8) {
+        return Err(CommandError::usage("this version measures float32 only")
+            .hint("leave --precision out, or give --precision float"));
+    }
+    let config = Config::of(args)?;
+    let plan = plan::check(&config, &mut Progress::new())?;
+    if args.print_plan {
+        out.print(&plan, || {
+            serde_json::to_string_pretty(&plan).unwrap_or_default()
+        });
+        return Ok(());
+    }
+    let dir = config.dir.clone().unwrap_or_else(free_dir);
+    mnas_study::create(&dir, &plan)?;
+    if !out.json {
+        introduce(&plan, &dir);
+    }
+    go(&dir, None, out)
+}
+
+/// Continues a study, or extends one.
+pub(crate) fn resume(args: &ResumeArgs, out: Output) -> CommandResult {
+    go(&args.dir, args.trials.map(|trials| Extend { trials }), out)
+}
+
+fn go(dir: &Path, extend: Option<Extend>, out: Output) -> CommandResult {
+    let stop = stop_flag();
+    let mut env = RunEnv::this_program(images::cache_dir())?;
+    env.extend = extend;
+    let mut narrator = Narrator::new();
+    let run = mnas_study::run(dir, &env, &stop, &mut |update| narrator.tell(update));
+    narrator.finish();
+    // The page tells what there is, also after an error.
+    let view = mnas_study::load(dir).map(|study| View::of(&study))?;
+    let written = report::write(dir, &view);
+    let summary = run?;
+    written?;
+    out.print(&view, || conclusion(dir, &view, &summary));
+    Ok(())
+}
+
+fn conclusion(dir: &Path, view: &View, summary: &Summary) -> String {
+    let report = StudyDir::new(dir).report();
+    let mut text = format!("{}\nreport: {}", mnas_report::text(view), report.display());
+    if let Some(reason) = &summary.stopped {
+        text += &format!("\n{reason}; continue with: mnas resume {}", dir.display());
+    }
+    text
+}
+
+/// The first of `mnas-study`, `mnas-study-2`, ... that is free.
+fn free_dir() -> PathBuf {
+    let name = |n: u32| {
+        if n == 1 {
+            "mnas-study".into()
+        } else {
+            format!("mnas-study-{n}")
+        }
+    };
+    (1..)
+        .map(name)
+        .map(PathBuf::from)
+        .find(|p| !p.exists())
+        .unwrap_or_else(|| "mnas-study".into())
+}
+
+fn introduce(plan: &Plan, dir: &Path) {
+    let [h, w, c] = plan.data.shape;
+    let target = match &plan.target {
+        Target::Fixed { target_ms } => format!("{target_ms} ms"),
+        Target::Reference { name } => format!("the latency of {name}, measured first"),
+    };
+    eprintln!(
+        "searching a network for {} ({} classes, {h}x{w}x{c})\n  device  {} ({} on {})\n  target  {target}\n  \
+         space   {}, {} proposals by {}, seed {}\n  study   {} (Ctrl-C stops cleanly; `mnas resume {}` continues)\n\
+         Each proposal is exported and measured, then trained briefly; accuracy and latency give its reward, and the \
+         algorithm learns from it.\nThe best are then trained in full beside reference networks, tested once and exported.",
+        plan.data.source,
+        plan.data.classes.len(),
+        plan.device.name,
+        plan.device.engine,
+        plan.device.device,
+        plan.space.name,
+        plan.trials,
+        plan.controller.algorithm,
+        plan.seed,
+        dir.display(),
+        dir.display()
+    );
+}

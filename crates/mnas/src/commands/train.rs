@@ -1,0 +1,165 @@
+//! `mnas train NET --data D`.
+
+use mnas_net::{NetSpec, Purpose, Weights, cost, stream};
+use mnas_train::{Control, Data, Recipe, TrainJob, Trained};
+use serde_json::json;
+
+use crate::cli::{RecipeName, TrainArgs};
+use crate::exit::{Blame, Blamed, CommandError, CommandResult};
+use crate::files::write_atomically;
+use crate::images;
+use crate::net::{Net, TrainedFacts};
+use crate::output::{Output, Progress, clock};
+use crate::stop::stop_flag;
+
+/// Trains one network and writes its weights.
+pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
+    let net = Net::resolve(&args.net)?;
+    let mut progress = Progress::new();
+    let data = images::open(
+        &args.data,
+        args.image_size.or(net.image_size),
+        &mut progress,
+    )?;
+    let recipe = recipe(args, &data)?;
+    let graph = net.graph(data.meta.shape, data.meta.classes.len())?;
+    let start = start_weights(args, &net, &graph)?;
+    let checkpoint = args.out.with_extension("checkpoint");
+    let job = TrainJob {
+        graph: &graph,
+        train: &data.train,
+        validation: Some(&data.validation),
+        meta: &data.meta,
+        recipe: &recipe,
+        seed: args.seed,
+        trial: 0,
+        threads: args.threads.unwrap_or_else(images::cores),
+        start: start.as_ref(),
+        checkpoint: Some(&checkpoint),
+    };
+    let stop = stop_flag();
+    let trained = mnas_train::train(&mnas_train::cpu(), &job, &mut |p| {
+        let message = format!(
+            "epoch {:.2} loss {:.4}  {:.0} images/s",
+            p.epoch, p.loss, p.images_per_second
+        );
+        progress.show("training", p.step, p.steps, &message, Some(p.eta_seconds));
+        if stop.requested() {
+            Control::Stop
+        } else {
+            Control::Continue
+        }
+    });
+    progress.finish();
+    let trained = trained.blame(Blame::Data)?;
+    if trained.stopped {
+        eprintln!(
+            "stopped; the same command continues from {}",
+            checkpoint.display()
+        );
+        return Ok(());
+    }
+    let mut weights = trained.weights.clone();
+    facts(&data).write(&net.spec, &mut weights);
+    write_atomically(&args.out, &weights.to_safetensors())?;
+    // The run is complete, so its checkpoint has served; one that stays does no harm.
+    let _ = std::fs::remove_file(&checkpoint);
+    report(args, out, &net, &data, &cost(&graph), &trained);
+    Ok(())
+}
+
+fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
+    let mut recipe = match args.recipe {
+        RecipeName::Proxy => Recipe::proxy(&data.meta),
+        RecipeName::Full => Recipe::full(&data.meta),
+        RecipeName::Mnasnet => Recipe::mnasnet(),
+    };
+    if let Some(epochs) = args.epochs {
+        recipe.epochs = epochs;
+    }
+    recipe.check().blame(Blame::Usage)?;
+    Ok(recipe)
+}
+
+/// Weights to start from: the file's, with a fresh classifier where the classes differ.
+fn start_weights(
+    args: &TrainArgs,
+    net: &Net,
+    graph: &mnas_net::Graph,
+) -> Result<Option<Weights>, CommandError> {
+    let Some(path) = &args.from else {
+        return Ok(net.weights.clone());
+    };
+    let bytes = std::fs::read(path)
+        .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+        .blame(Blame::Data)?;
+    let mut weights = Weights::from_safetensors(&bytes).blame(Blame::Data)?;
+    let fresh = Weights::init(graph, &mut stream(args.seed, 0, Purpose::Init));
+    let classifier = format!("{}.", graph.node(graph.output()).name);
+    for (name, tensor) in fresh
+        .tensors
+        .into_iter()
+        .filter(|(n, _)| n.starts_with(&classifier))
+    {
+        let found = weights
+            .tensors
+            .entry(name)
+            .or_insert_with(|| tensor.clone());
+        if found.shape != tensor.shape {
+            *found = tensor;
+        }
+    }
+    weights.check(graph).map_err(|e| {
+        let message = format!("{}: {e}", path.display());
+        CommandError {
+            blame: Blame::Data,
+            message,
+            hint: None,
+        }
+        .hint("is it the same network?")
+    })?;
+    Ok(Some(weights))
+}
+
+/// What trained weights remember of their data.
+pub(crate) fn facts(data: &Data) -> TrainedFacts {
+    TrainedFacts {
+        input: data.meta.shape,
+        classes: data.meta.classes.clone(),
+        normalize: data.meta.normalize.clone(),
+    }
+}
+
+fn report(
+    args: &TrainArgs,
+    out: Output,
+    net: &Net,
+    data: &Data,
+    cost: &mnas_net::Cost,
+    trained: &Trained,
+) {
+    let spec: &NetSpec = &net.spec;
+    let evaluation = trained.evaluation.as_ref();
+    let value = json!({
+        "name": net.name, "spec": spec.to_string(), "data": data.meta.name, "out": args.out,
+        "params": cost.params, "macs": cost.macs,
+        "validation_accuracy": evaluation.map(|e| e.top1), "validation_images": evaluation.map(|e| e.images),
+        "seconds": trained.seconds, "images_per_second": trained.images_per_second,
+        "memory_bytes": trained.memory_bytes, "skipped_images": data.meta.skipped, "curve": trained.curve });
+    out.print(&value, || {
+        let accuracy = evaluation.map_or("not validated".into(), |e| {
+            format!("validation top-1 {:.2} % ({} images)", 100.0 * e.top1, e.images)
+        });
+        format!(
+            "{}: {accuracy}\ntrained in {} at {:.0} images/s, {:.0} MB of training memory\nweights: {}\n\
+             next: mnas eval {} --data {}",
+            net.name,
+            clock(trained.seconds),
+            trained.images_per_second,
+            trained.memory_bytes as f64 / 1e6,
+            args.out.display(),
+            args.out.display(),
+            args.data
+        )
+    });
+}

@@ -1,0 +1,245 @@
+//! The study file as a user types it. [`crate::plan::check`] turns it into a plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::cli::SearchArgs;
+use crate::exit::{Blame, Blamed, CommandError};
+
+/// A study file. Every field may be left out; flags override it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Images: a known name, a folder with a folder per class, a folder with train/ and val/ or
+    /// test/, or a .tar of either.
+    pub data: Option<String>,
+    /// Side of the square images that networks see, in pixels.
+    pub image_size: Option<usize>,
+    /// Device whose latency counts: host, host:rten, host:litert, host:ort, table:FILE, linear:FILE,
+    /// command:PROGRAM.
+    pub device: Option<String>,
+    /// Search space: a built-in name or a path.
+    pub space: Option<String>,
+    /// Search algorithm: ppo, evolution or random.
+    pub algorithm: Option<String>,
+    /// Seed of every random choice.
+    pub seed: Option<u64>,
+    /// Number of proposals, duplicates included.
+    pub trials: Option<u64>,
+    /// Time limit of the search stage in minutes.
+    pub minutes: Option<f64>,
+    /// Proposals per batch. Part of what is proposed, unlike the number of workers.
+    pub batch: Option<u32>,
+    /// Worker processes that train side by side.
+    pub workers: Option<usize>,
+    /// Study directory to create.
+    pub dir: Option<PathBuf>,
+    /// Latency target.
+    pub target: Option<TargetConfig>,
+    /// How accuracy and latency become one reward.
+    pub objective: Option<ObjectiveConfig>,
+    /// Settings of the algorithm by name; `mnas search --print-plan` shows them.
+    #[serde(default)]
+    pub algorithm_settings: BTreeMap<String, f64>,
+    /// How each trial is trained.
+    #[serde(default)]
+    pub proxy: RecipeConfig,
+    /// How finalists and references are trained.
+    #[serde(default)]
+    pub full: RecipeConfig,
+    /// The final stage.
+    #[serde(default)]
+    pub finals: FinalsConfig,
+    /// How latency is measured.
+    #[serde(default)]
+    pub measure: MeasureConfig,
+    /// Limits besides latency.
+    #[serde(default)]
+    pub limits: LimitsConfig,
+}
+
+/// The latency target: one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TargetConfig {
+    /// Milliseconds per image.
+    pub ms: Option<f64>,
+    /// A network of the zoo whose latency, measured first, is the target.
+    pub reference: Option<String>,
+}
+
+/// The reward.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectiveConfig {
+    /// Which formula.
+    pub kind: ObjectiveName,
+    /// Exponent where latency is within the target (soft: -0.07).
+    pub alpha: Option<f64>,
+    /// Exponent or slope where latency is over the target (soft: -0.07, hard: -1, absolute: -0.1).
+    pub beta: Option<f64>,
+}
+
+/// Formulas of the reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ObjectiveName {
+    /// ACC x (LAT/T)^w with w = -0.07 on both sides of the target (MnasNet).
+    Soft,
+    /// ACC x (LAT/T)^w with w = 0 within the target and -1 over it (MnasNet).
+    Hard,
+    /// ACC + beta x |LAT/T - 1| (TuNAS).
+    Absolute,
+}
+
+/// Overrides of a training recipe.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecipeConfig {
+    /// Passes over the training images.
+    pub epochs: Option<f64>,
+    /// Training images used, the same for every network.
+    pub images: Option<usize>,
+    /// Images per step.
+    pub batch: Option<usize>,
+    /// Peak learning rate.
+    pub learning_rate: Option<f32>,
+}
+
+/// The final stage.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FinalsConfig {
+    /// Networks of the search that are trained in full; 0 leaves the stage out.
+    pub count: Option<usize>,
+    /// Families of the zoo trained beside them, each at the width nearest the target.
+    pub references: Option<Vec<String>>,
+}
+
+/// How latency is measured.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MeasureConfig {
+    /// Runs kept per network; at least 50.
+    pub runs: Option<usize>,
+    /// Core to pin to.
+    pub core: Option<usize>,
+}
+
+/// Limits besides latency; a network over one is infeasible.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LimitsConfig {
+    /// Most trainable values.
+    pub params: Option<u64>,
+    /// Most bytes of the exported file.
+    pub file_bytes: Option<u64>,
+    /// Most bytes of float32 activations alive at once.
+    pub activation_bytes: Option<u64>,
+}
+
+impl Config {
+    /// Reads a study file. Unknown keys are errors with their line.
+    pub(crate) fn load(path: &Path) -> Result<Self, CommandError> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| anyhow::anyhow!("{shown}: {e}"))
+            .blame(Blame::Usage)?;
+        Self::parse(&text).map_err(|e| CommandError::usage(format!("{shown}: {e}")))
+    }
+
+    /// Parses the text of a study file; the error shows line, column and the text there.
+    pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// The study file of the arguments, if any, under the flags.
+    pub(crate) fn of(args: &SearchArgs) -> Result<Self, CommandError> {
+        let mut c = match &args.study {
+            Some(path) => Self::load(path)?,
+            None => Self::default(),
+        };
+        fn over<T: Clone>(flag: &Option<T>, field: &mut Option<T>) {
+            if flag.is_some() {
+                field.clone_from(flag);
+            }
+        }
+        over(&args.data, &mut c.data);
+        over(&args.device, &mut c.device);
+        over(&args.trials, &mut c.trials);
+        over(&args.space, &mut c.space);
+        over(&args.algorithm, &mut c.algorithm);
+        over(&args.image_size, &mut c.image_size);
+        over(&args.seed, &mut c.seed);
+        over(&args.minutes, &mut c.minutes);
+        over(&args.workers, &mut c.workers);
+        over(&args.dir, &mut c.dir);
+        if let Some(ms) = args.target_ms {
+            c.target = Some(TargetConfig {
+                ms: Some(ms),
+                reference: None,
+            });
+        }
+        Ok(c)
+    }
+
+    /// The published JSON schema of the study file.
+    pub(crate) fn schema() -> serde_json::Value {
+        schemars::schema_for!(Config).to_value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_override_the_file() {
+        let args = SearchArgs {
+            trials: Some(7),
+            target_ms: Some(2.0),
+            ..SearchArgs::default()
+        };
+        let c = Config::of(&args).unwrap();
+        assert_eq!((c.trials, c.target.unwrap().ms), (Some(7), Some(2.0)));
+    }
+
+    #[test]
+    fn unknown_keys_name_their_line() {
+        let message = Config::parse("trials = 3\ntrails = 4\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("line 2") && message.contains("trails"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn the_example_uses_every_key_and_parses() {
+        let example = include_str!("../../../docs/reference/study.toml");
+        let uncommented: String = example
+            .lines()
+            .map(|l| l.strip_prefix("#: ").unwrap_or(l))
+            .filter(|l| !l.starts_with('#'))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        let config = Config::parse(&uncommented).unwrap();
+        assert!(config.limits.params.is_some() && config.finals.references.is_some());
+        Config::parse(example).unwrap();
+    }
+
+    #[test]
+    fn the_published_schema_is_current() {
+        let published = include_str!("../../../docs/reference/study.schema.json");
+        let current = serde_json::to_string_pretty(&Config::schema()).unwrap();
+        assert_eq!(
+            published.trim_end(),
+            current,
+            "run `mnas schema > docs/reference/study.schema.json`"
+        );
+    }
+}
