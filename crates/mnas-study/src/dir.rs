@@ -35,17 +35,23 @@ impl StudyDir {
     /// Weights of a network of the final stage, by a trial's number (`17`) or an entry's name
     /// (`trial 17`, `mobilenet-v2-0.5x`).
     pub fn weights(&self, name: &str) -> PathBuf {
-        self.0.join("weights").join(format!("{}.safetensors", file_stem(name)))
+        self.0
+            .join("weights")
+            .join(format!("{}.safetensors", file_stem(name)))
     }
 
     /// State of a training that is under way.
     pub fn checkpoint(&self, name: &str) -> PathBuf {
-        self.0.join("weights").join(format!("{}.checkpoint", file_stem(name)))
+        self.0
+            .join("weights")
+            .join(format!("{}.checkpoint", file_stem(name)))
     }
 
     /// An exported model; `extension` is its format's.
     pub fn model(&self, name: &str, extension: &str) -> PathBuf {
-        self.0.join("models").join(format!("{}.{extension}", file_stem(name)))
+        self.0
+            .join("models")
+            .join(format!("{}.{extension}", file_stem(name)))
     }
 
     /// A path below the folder, as events store it: relative, with `/`.
@@ -59,9 +65,15 @@ impl StudyDir {
 /// A name as a file's: a bare number is a trial's.
 fn file_stem(name: &str) -> String {
     let trial = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
-    let name = if trial { format!("trial {name}") } else { name.to_string() };
+    let name = if trial {
+        format!("trial {name}")
+    } else {
+        name.to_string()
+    };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    name.chars().map(|c| if plain(c) { c } else { '-' }).collect()
+    name.chars()
+        .map(|c| if plain(c) { c } else { '-' })
+        .collect()
 }
 
 #[cfg(test)]
@@ -74,7 +86,10 @@ mod tests {
         for (name, file) in [
             ("17", "s/weights/trial-17.safetensors"),
             ("trial 17", "s/weights/trial-17.safetensors"),
-            ("mobilenet-v2-0.5x@96", "s/weights/mobilenet-v2-0.5x-96.safetensors"),
+            (
+                "mobilenet-v2-0.5x@96",
+                "s/weights/mobilenet-v2-0.5x-96.safetensors",
+            ),
             ("../evil", "s/weights/..-evil.safetensors"),
         ] {
             assert_eq!(dir.weights(name), Path::new(file), "{name}");

@@ -56,7 +56,9 @@ pub enum StudyError {
     #[error("the search can't be continued: {0}")]
     Restore(#[from] RestoreError),
     /// The controller no longer proposes what it proposed.
-    #[error("the search can't be continued: replayed, trial {trial} would be another network; the study was made by another version of mnas")]
+    #[error(
+        "the search can't be continued: replayed, trial {trial} would be another network; the study was made by another version of mnas"
+    )]
     Replay {
         /// The first trial that differs.
         trial: u64,
@@ -94,7 +96,9 @@ pub enum StudyError {
         message: String,
     },
     /// No network of the space is fast enough.
-    #[error("the target of {target_ms:.3} ms can't be reached: the space's smallest network takes {fastest_ms:.3} ms; raise the target, shrink the images or choose a smaller space")]
+    #[error(
+        "the target of {target_ms:.3} ms can't be reached: the space's smallest network takes {fastest_ms:.3} ms; raise the target, shrink the images or choose a smaller space"
+    )]
     TargetUnreachable {
         /// The target.
         target_ms: f64,
@@ -104,7 +108,9 @@ pub enum StudyError {
         spec: String,
     },
     /// Too many trials failed.
-    #[error("{failed} of {evaluated} trials failed, the last: {last}; the search was stopped because something is wrong beyond the networks")]
+    #[error(
+        "{failed} of {evaluated} trials failed, the last: {last}; the search was stopped because something is wrong beyond the networks"
+    )]
     TooManyFailures {
         /// How many failed.
         failed: u64,
@@ -151,8 +157,16 @@ impl StudyError {
             Self::Store(_) | Self::Lock(_) | Self::PlanText(_) | Self::Fold { .. } => Cause::Store,
             Self::Io { .. } => Cause::Store,
             Self::Plan(_) | Self::Decode { .. } | Self::TargetUnreachable { .. } => Cause::Plan,
-            Self::Data { .. } | Self::Changed { what: Changed::Data, .. } => Cause::Data,
-            Self::Device { .. } | Self::Changed { what: Changed::Device, .. } => Cause::Device,
+            Self::Data { .. }
+            | Self::Changed {
+                what: Changed::Data,
+                ..
+            } => Cause::Data,
+            Self::Device { .. }
+            | Self::Changed {
+                what: Changed::Device,
+                ..
+            } => Cause::Device,
             Self::Restore(_) | Self::Replay { .. } => Cause::Store,
             Self::Executor(_)
             | Self::TooManyFailures { .. }

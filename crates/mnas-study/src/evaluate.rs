@@ -4,15 +4,12 @@ mod facts;
 mod measure;
 mod train;
 
-
 use mnas_deploy::Device;
 use mnas_net::{Graph, NetSpec, Purpose, Weights, stream};
 use mnas_search::{Failure, FailureKind};
 use mnas_train::{Control, Data, OpenOptions};
 
-use crate::job::{
-    Changed, DataJob, Job, JobFailure, JobOutput, JobProgress, Net, WeightsFrom,
-};
+use crate::job::{Changed, DataJob, Job, JobFailure, JobOutput, JobProgress, Net, WeightsFrom};
 use crate::plan::DevicePlan;
 
 pub use facts::keys;
@@ -81,7 +78,11 @@ impl NetEvaluator {
     }
 
     fn device(&mut self, name: &str) -> Result<&mut dyn Device, JobFailure> {
-        if self.device.as_ref().is_none_or(|(opened, _)| opened != name) {
+        if self
+            .device
+            .as_ref()
+            .is_none_or(|(opened, _)| opened != name)
+        {
             self.device = None;
             let device = mnas_deploy::open(name).map_err(infrastructure)?;
             self.device = Some((name.into(), device));
@@ -118,9 +119,9 @@ impl Evaluator for NetEvaluator {
                 let data = self.data(job, on_progress)?;
                 Ok(JobOutput::Data(data.meta.fingerprint.clone()))
             }
-            Job::OpenDevice(name) => {
-                Ok(JobOutput::Device(DevicePlan::from(self.device(name)?.info())))
-            }
+            Job::OpenDevice(name) => Ok(JobOutput::Device(DevicePlan::from(
+                self.device(name)?.info(),
+            ))),
             Job::Measure(job) => {
                 let device = self.planned_device(&job.device)?;
                 measure::measure(device, job).map(JobOutput::Measured)
@@ -139,17 +140,25 @@ impl Evaluator for NetEvaluator {
 
 /// A network's graph. A text or shape that doesn't fit says something of the network.
 pub(crate) fn graph(net: &Net) -> Result<Graph, Failure> {
-    let broken = |message: String| Failure { kind: FailureKind::Crashed, message };
-    let spec: NetSpec = net.spec.parse().map_err(|e| broken(format!("{}: {e}", net.name)))?;
-    spec.graph(net.shape(), net.classes).map_err(|e| broken(format!("{}: {e}", net.name)))
+    let broken = |message: String| Failure {
+        kind: FailureKind::Crashed,
+        message,
+    };
+    let spec: NetSpec = net
+        .spec
+        .parse()
+        .map_err(|e| broken(format!("{}: {e}", net.name)))?;
+    spec.graph(net.shape(), net.classes)
+        .map_err(|e| broken(format!("{}: {e}", net.name)))
 }
 
 /// A network's weights.
 pub(crate) fn weights(graph: &Graph, from: &WeightsFrom) -> Result<Weights, JobFailure> {
     match from {
-        WeightsFrom::Seed { seed, trial } => {
-            Ok(Weights::init(graph, &mut stream(*seed, *trial, Purpose::Init)))
-        }
+        WeightsFrom::Seed { seed, trial } => Ok(Weights::init(
+            graph,
+            &mut stream(*seed, *trial, Purpose::Init),
+        )),
         WeightsFrom::File(path) => {
             let failed = |e: &dyn std::fmt::Display| JobFailure::Infrastructure {
                 message: format!("{}: {e}", path.display()),
@@ -163,5 +172,7 @@ pub(crate) fn weights(graph: &Graph, from: &WeightsFrom) -> Result<Weights, JobF
 }
 
 fn infrastructure(error: impl std::fmt::Display) -> JobFailure {
-    JobFailure::Infrastructure { message: error.to_string() }
+    JobFailure::Infrastructure {
+        message: error.to_string(),
+    }
 }

@@ -4,7 +4,6 @@ mod in_process;
 mod local;
 pub(crate) mod queue;
 
-
 use std::time::Duration;
 
 use crate::job::{Job, JobFailure, JobId, JobOutput, JobProgress};

@@ -24,9 +24,7 @@ use crate::executor::{Attempt, Executor, ExecutorError, Report, Verdict};
 use crate::job::{
     Job, JobFailure, JobOutput, JobProgress, Measured, Net, Tested, TrainedNet, WeightsFrom,
 };
-use crate::plan::{
-    DataPlan, DevicePlan, FailureBudget, Limits, Plan, SpacePlan, Target,
-};
+use crate::plan::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, SpacePlan, Target};
 use crate::run::{Extend, Rig, Summary, run_on, started};
 use crate::stop::Stop;
 use crate::store::{Memory, Store};
@@ -46,7 +44,10 @@ pub(crate) fn recipe(epochs: f64) -> Recipe {
     Recipe {
         epochs,
         batch: 16,
-        optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+        optimizer: Optimizer::Sgd {
+            momentum: 0.9,
+            nesterov: true,
+        },
         learning_rate: 0.05,
         schedule: Schedule::Constant,
         weight_decay: 1e-4,
@@ -76,13 +77,22 @@ pub(crate) fn plan() -> Plan {
             fingerprint: "f00d".into(),
             shape: [16, 16, 1],
             classes: ["a", "b", "c", "d"].map(String::from).into(),
-            normalize: Normalize { mean: vec![0.5], std: vec![0.25] },
+            normalize: Normalize {
+                mean: vec![0.5],
+                std: vec![0.25],
+            },
         },
         device: device(),
-        space: SpacePlan { name: "test".into(), text: SPACE.into() },
+        space: SpacePlan {
+            name: "test".into(),
+            text: SPACE.into(),
+        },
         objective: ObjectiveKind::SOFT,
         target: Target::Fixed { target_ms: 0.6 },
-        controller: ControllerSpec { algorithm: "ppo".into(), settings: BTreeMap::new() },
+        controller: ControllerSpec {
+            algorithm: "ppo".into(),
+            settings: BTreeMap::new(),
+        },
         seed: 3,
         trials: 40,
         seconds_max: None,
@@ -95,11 +105,19 @@ pub(crate) fn plan() -> Plan {
         references: vec!["mobilenet-v2-small".into()],
         measure: MeasurePlan::search(),
         measure_final: MeasurePlan::thorough(),
-        limits: Limits { params: None, file_bytes: None, activation_bytes: None },
+        limits: Limits {
+            params: None,
+            file_bytes: None,
+            activation_bytes: None,
+        },
         too_slow: 2.0,
         attempts_max: 3,
         job_seconds_max: None,
-        failures: FailureBudget { first: 10, window: 20, share: 0.5 },
+        failures: FailureBudget {
+            first: 10,
+            window: 20,
+            share: 0.5,
+        },
     }
 }
 
@@ -140,7 +158,11 @@ pub(crate) struct Formula {
 
 impl Formula {
     pub(crate) fn new() -> Self {
-        Self { device: device(), fingerprint: "f00d".into(), diverges_in: 7 }
+        Self {
+            device: device(),
+            fingerprint: "f00d".into(),
+            diverges_in: 7,
+        }
     }
 
     fn macs(net: &Net) -> Result<f64, JobFailure> {
@@ -150,7 +172,9 @@ impl Formula {
     /// 0.1 ms and 1 ms per 200,000 multiply-accumulates.
     fn latency(net: &Net) -> Result<LatencyRecord, JobFailure> {
         let ms = 0.1 + Self::macs(net)? / 2e5;
-        let source = LatencySource::Predicted { table: "table:formula".into() };
+        let source = LatencySource::Predicted {
+            table: "table:formula".into(),
+        };
         Ok(LatencyRecord::from_samples(vec![ms], 0, false, source).unwrap())
     }
 
@@ -163,7 +187,10 @@ impl Formula {
     fn train(&self, job: &crate::job::TrainJob) -> Result<JobOutput, JobFailure> {
         if self.diverges_in > 0 && digit(&job.net.spec, self.diverges_in) == 0 {
             let message = "training diverged".into();
-            return Err(JobFailure::Net(Failure { kind: FailureKind::Diverged, message }));
+            return Err(JobFailure::Net(Failure {
+                kind: FailureKind::Diverged,
+                message,
+            }));
         }
         if let Some(path) = &job.weights_out {
             let graph = evaluate::graph(&job.net).map_err(JobFailure::Net)?;
@@ -171,8 +198,16 @@ impl Formula {
             evaluate::write_atomically(path, &weights.to_safetensors()).unwrap();
         }
         let accuracy = Self::accuracy(&job.net)?;
-        let curve = vec![CurvePoint { epoch: job.recipe.epochs, loss: 1.0, accuracy: None }];
-        Ok(JobOutput::Trained(TrainedNet { accuracy, curve, seconds: job.recipe.epochs }))
+        let curve = vec![CurvePoint {
+            epoch: job.recipe.epochs,
+            loss: 1.0,
+            accuracy: None,
+        }];
+        Ok(JobOutput::Trained(TrainedNet {
+            accuracy,
+            curve,
+            seconds: job.recipe.epochs,
+        }))
     }
 }
 
@@ -201,7 +236,10 @@ impl Evaluator for Formula {
                     })
                 });
                 let records = records.collect();
-                Ok(JobOutput::Measured(Measured { records, seconds: 0.5 }))
+                Ok(JobOutput::Measured(Measured {
+                    records,
+                    seconds: 0.5,
+                }))
             }
             Job::Train(job) => self.train(job),
             Job::Test(job) => {
@@ -230,7 +268,11 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) const NONE: Faults = Faults { lost: 0.0, crashed: 0.0, stale: 0.0 };
+    pub(crate) const NONE: Faults = Faults {
+        lost: 0.0,
+        crashed: 0.0,
+        stale: 0.0,
+    };
 }
 
 /// An executor without threads: jobs under way end in an order drawn by seed, some of them badly.
@@ -274,11 +316,16 @@ impl Simulated {
     fn start_waiting(&mut self) {
         loop {
             let exclusive: Vec<bool> = self.running.iter().map(|a| a.job.exclusive()).collect();
-            let Some(attempt) = self.queue.next(&exclusive, self.workers) else { break };
+            let Some(attempt) = self.queue.next(&exclusive, self.workers) else {
+                break;
+            };
             self.begun.push(attempt.id.0.clone());
             self.running.push(attempt);
         }
-        let measuring = self.running.iter().any(|a| matches!(a.job, Job::Measure(_)));
+        let measuring = self
+            .running
+            .iter()
+            .any(|a| matches!(a.job, Job::Measure(_)));
         assert!(!measuring || self.running.len() == 1, "{:?}", self.running);
     }
 
@@ -286,12 +333,19 @@ impl Simulated {
         let Faults { lost, crashed, .. } = self.faults;
         let u = self.draw.uniform();
         if u < lost {
-            return Verdict::Lost { message: "killed by signal 9".into() };
+            return Verdict::Lost {
+                message: "killed by signal 9".into(),
+            };
         }
         if u < lost + crashed {
-            return Verdict::Crashed { message: "segmentation fault".into() };
+            return Verdict::Crashed {
+                message: "segmentation fault".into(),
+            };
         }
-        match self.evaluator.perform(&attempt.job, &mut |_| Control::Continue) {
+        match self
+            .evaluator
+            .perform(&attempt.job, &mut |_| Control::Continue)
+        {
             Ok(output) => Verdict::Done(output),
             Err(failure) => Verdict::Failed(failure),
         }
@@ -304,8 +358,14 @@ impl Executor for Simulated {
     }
 
     fn submit(&mut self, attempt: Attempt) {
-        let new = self.submitted.insert((attempt.id.0.clone(), attempt.number));
-        assert!(new, "{} attempt {} was submitted before", attempt.id.0, attempt.number);
+        let new = self
+            .submitted
+            .insert((attempt.id.0.clone(), attempt.number));
+        assert!(
+            new,
+            "{} attempt {} was submitted before",
+            attempt.id.0, attempt.number
+        );
         self.queue.push(attempt);
     }
 
@@ -323,7 +383,11 @@ impl Executor for Simulated {
             stop.request();
         }
         let verdict = self.end(&attempt);
-        let report = Report { id: attempt.id, attempt: attempt.number, verdict };
+        let report = Report {
+            id: attempt.id,
+            attempt: attempt.number,
+            verdict,
+        };
         let mut reports = vec![report.clone()];
         if self.draw.uniform() < self.faults.stale {
             self.late.push(report);

@@ -6,7 +6,6 @@ mod pick;
 mod references;
 mod train;
 
-
 use std::collections::BTreeMap;
 
 use mnas_net::cost;
@@ -46,7 +45,9 @@ pub(crate) fn final_stage(session: &mut Session<'_>) -> Result<Flow, StudyError>
             session.warn("no trial was trained to the end, so there is no final stage".into());
             return Ok(Flow::Done);
         }
-        let Some(references) = references::pick(session)? else { return Ok(Flow::Stopped) };
+        let Some(references) = references::pick(session)? else {
+            return Ok(Flow::Stopped);
+        };
         let finalists = finalists.into_iter().chain(references).collect();
         session.append(vec![Event::FinalStarted { finalists }])?;
     }
@@ -54,8 +55,10 @@ pub(crate) fn final_stage(session: &mut Session<'_>) -> Result<Flow, StudyError>
     if session.study().finals().len() == entries.len() {
         return Ok(Flow::Done);
     }
-    let mut progress: Entries =
-        entries.iter().map(|e| (e.name.clone(), Progress::default())).collect();
+    let mut progress: Entries = entries
+        .iter()
+        .map(|e| (e.name.clone(), Progress::default()))
+        .collect();
     if train::train(session, &entries, &mut progress)? == Flow::Stopped
         || measure(session, &entries, &mut progress)? == Flow::Stopped
         || test(session, &entries, &mut progress)? == Flow::Stopped
@@ -68,7 +71,9 @@ pub(crate) fn final_stage(session: &mut Session<'_>) -> Result<Flow, StudyError>
             export::export(session, entry, p)?;
         }
     }
-    let results = entries.iter().map(|entry| result(session, entry, &progress[&entry.name]));
+    let results = entries
+        .iter()
+        .map(|entry| result(session, entry, &progress[&entry.name]));
     let results = results.map(|result| Event::FinalDone { result }).collect();
     session.append(results)?;
     Ok(Flow::Done)
@@ -91,19 +96,25 @@ fn measure(
         nets: alive,
         plan: session.plan().measure_final.clone(),
     });
-    one_job(session, "final-measure", "final measuring", job, &mut |output| match output {
-        JobOutput::Measured(measured) if measured.records.len() == names.len() => {
-            for (name, record) in names.iter().zip(measured.records) {
-                let entry = progress.entry(name.clone()).or_default();
-                match record {
-                    Ok(latency) => entry.latency = Some(latency),
-                    Err(failure) => entry.failure = Some(failure),
+    one_job(
+        session,
+        "final-measure",
+        "final measuring",
+        job,
+        &mut |output| match output {
+            JobOutput::Measured(measured) if measured.records.len() == names.len() => {
+                for (name, record) in names.iter().zip(measured.records) {
+                    let entry = progress.entry(name.clone()).or_default();
+                    match record {
+                        Ok(latency) => entry.latency = Some(latency),
+                        Err(failure) => entry.failure = Some(failure),
+                    }
                 }
+                true
             }
-            true
-        }
-        _ => false,
-    })
+            _ => false,
+        },
+    )
 }
 
 /// Evaluates all measured entries on the test split: the one time that it is looked at.
@@ -118,16 +129,26 @@ fn test(
     }
     let names: Vec<String> = alive.iter().map(|(net, _)| net.name.clone()).collect();
     let data = session.data_job();
-    let job = Job::Test(TestJob { nets: alive, data, threads: session.plan().threads });
-    one_job(session, "final-test", "testing", job, &mut |output| match output {
-        JobOutput::Tested(tested) if tested.len() == names.len() => {
-            for (name, tested) in names.iter().zip(tested) {
-                progress.entry(name.clone()).or_default().tested = Some(tested);
+    let job = Job::Test(TestJob {
+        nets: alive,
+        data,
+        threads: session.plan().threads,
+    });
+    one_job(
+        session,
+        "final-test",
+        "testing",
+        job,
+        &mut |output| match output {
+            JobOutput::Tested(tested) if tested.len() == names.len() => {
+                for (name, tested) in names.iter().zip(tested) {
+                    progress.entry(name.clone()).or_default().tested = Some(tested);
+                }
+                true
             }
-            true
-        }
-        _ => false,
-    })
+            _ => false,
+        },
+    )
 }
 
 /// Entries that haven't failed, with their trained weights.
@@ -136,7 +157,9 @@ fn alive(
     entries: &[FinalEntry],
     progress: &Entries,
 ) -> Vec<(Net, WeightsFrom)> {
-    let alive = entries.iter().filter(|e| progress[&e.name].failure.is_none());
+    let alive = entries
+        .iter()
+        .filter(|e| progress[&e.name].failure.is_none());
     let net = |e: &FinalEntry| {
         let weights = WeightsFrom::File(session.dir().weights(&e.name));
         (session.net(&e.name, &e.spec), weights)
@@ -152,24 +175,38 @@ fn one_job(
     job: Job,
     take: &mut dyn FnMut(JobOutput) -> bool,
 ) -> Result<Flow, StudyError> {
-    let work = Work { name: name.into(), id: JobId(id.into()), trial: None, job };
+    let work = Work {
+        name: name.into(),
+        id: JobId(id.into()),
+        trial: None,
+        job,
+    };
     session.run_jobs(vec![work], &mut |_, work, end| match end {
         JobEnd::Done(output) => match take(output) {
             true => Ok(()),
             false => Err(StudyError::WrongAnswer { job: work.name }),
         },
-        JobEnd::Failed(f) => {
-            Err(StudyError::JobLost { job: work.name, attempts: 1, message: f.message })
-        }
-        JobEnd::Lost { attempts, message } => {
-            Err(StudyError::JobLost { job: work.name, attempts, message })
-        }
+        JobEnd::Failed(f) => Err(StudyError::JobLost {
+            job: work.name,
+            attempts: 1,
+            message: f.message,
+        }),
+        JobEnd::Lost { attempts, message } => Err(StudyError::JobLost {
+            job: work.name,
+            attempts,
+            message,
+        }),
     })
 }
 
 fn result(session: &Session<'_>, entry: &FinalEntry, progress: &Progress) -> FinalResult {
     let graph = evaluate::graph(&session.net(&entry.name, &entry.spec));
-    let outcome = match (&progress.failure, &progress.trained, &progress.latency, graph) {
+    let outcome = match (
+        &progress.failure,
+        &progress.trained,
+        &progress.latency,
+        graph,
+    ) {
         (None, Some(trained), Some(latency), Ok(graph)) => {
             let cost = cost(&graph);
             FinalOutcome::Done {
@@ -190,7 +227,10 @@ fn result(session: &Session<'_>, entry: &FinalEntry, progress: &Progress) -> Fin
             message: "no result came in".into(),
         }),
     };
-    FinalResult { entry: entry.clone(), outcome }
+    FinalResult {
+        entry: entry.clone(),
+        outcome,
+    }
 }
 
 /// The trial that an entry comes from; references draw their weights as trial 0 does.

@@ -227,6 +227,11 @@ pub struct JobProgress {
 impl JobProgress {
     /// Progress of a job that trains nothing.
     pub(crate) fn at(fraction: f64) -> Self {
-        Self { fraction, epoch: None, loss: None, accuracy: None }
+        Self {
+            fraction,
+            epoch: None,
+            loss: None,
+            accuracy: None,
+        }
     }
 }

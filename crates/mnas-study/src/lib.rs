@@ -38,9 +38,7 @@ pub use job::{
     TestJob, Tested, TrainJob, TrainedNet, WeightsFrom,
 };
 pub use lock::{DirLock, LockError};
-pub use plan::{
-    DataPlan, DevicePlan, FailureBudget, Limits, Plan, PlanError, SpacePlan, Target,
-};
+pub use plan::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, PlanError, SpacePlan, Target};
 pub use run::{Extend, Rig, RunEnv, Summary, create, run, run_on};
 pub use stop::Stop;
 pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};

@@ -35,8 +35,16 @@ impl DirLock {
     /// [`LockError::Held`] at once where another process holds it, or [`LockError::Io`].
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join("study.lock");
-        let io = |source| LockError::Io { path: path.clone(), source };
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        let io = |source| LockError::Io {
+            path: path.clone(),
+            source,
+        };
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held { dir: dir.into() }),

@@ -142,7 +142,11 @@ impl From<&DeviceInfo> for DevicePlan {
 impl std::fmt::Display for DevicePlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let library = self.library_hash.as_deref().unwrap_or("built in");
-        write!(f, "{} ({}, {}, library {library})", self.name, self.device, self.engine)
+        write!(
+            f,
+            "{} ({}, {}, library {library})",
+            self.name, self.device, self.engine
+        )
     }
 }
 
@@ -244,7 +248,10 @@ impl Plan {
     /// [`PlanError::Space`].
     pub fn space(&self) -> Result<Space, PlanError> {
         let SpacePlan { name, text } = &self.space;
-        Space::parse(name, text).map_err(|source| PlanError::Space { name: name.clone(), source })
+        Space::parse(name, text).map_err(|source| PlanError::Space {
+            name: name.clone(),
+            source,
+        })
     }
 
     /// Accuracy of guessing.
@@ -265,7 +272,10 @@ impl Plan {
             Target::Fixed { .. } => None,
         };
         for name in self.references.iter().chain(target) {
-            zoo::find(name).map_err(|source| PlanError::Zoo { name: name.clone(), source })?;
+            zoo::find(name).map_err(|source| PlanError::Zoo {
+                name: name.clone(),
+                source,
+            })?;
         }
         self.proxy.check()?;
         self.full.check()?;
@@ -292,9 +302,18 @@ impl Plan {
             ("seconds_max", self.seconds_max.unwrap_or(1.0)),
             ("job_seconds_max", self.job_seconds_max.unwrap_or(1.0)),
         ];
-        let range = |setting, value, expected| Err(PlanError::Range { setting, value, expected });
+        let range = |setting, value, expected| {
+            Err(PlanError::Range {
+                setting,
+                value,
+                expected,
+            })
+        };
         // Comparisons are such that a NaN fails them.
-        if let Some((name, value)) = at_least_1.iter().find(|(_, v)| !(*v >= 1.0 && v.is_finite())) {
+        if let Some((name, value)) = at_least_1
+            .iter()
+            .find(|(_, v)| !(*v >= 1.0 && v.is_finite()))
+        {
             return range(name, *value, "a finite number of at least 1");
         }
         if let Some((name, value)) = positive.iter().find(|(_, v)| !(*v > 0.0 && *v < 1e12)) {

@@ -42,7 +42,12 @@ impl RunEnv {
     /// [`StudyError::Program`] where the program's own file can't be found.
     pub fn this_program(cache_dir: PathBuf) -> Result<Self, StudyError> {
         let program = std::env::current_exe().map_err(StudyError::Program)?;
-        Ok(Self { program, args: vec!["worker".into()], cache_dir, extend: None })
+        Ok(Self {
+            program,
+            args: vec!["worker".into()],
+            cache_dir,
+            extend: None,
+        })
     }
 }
 
@@ -98,7 +103,13 @@ pub struct Summary {
 pub fn create(dir: &Path, plan: &Plan) -> Result<(), StudyError> {
     plan.check()?;
     let dir = StudyDir::new(dir);
-    let io = |path: PathBuf, action| move |source| StudyError::Io { path, action, source };
+    let io = |path: PathBuf, action| {
+        move |source| StudyError::Io {
+            path,
+            action,
+            source,
+        }
+    };
     std::fs::create_dir_all(dir.path()).map_err(io(dir.path().into(), "make the folder"))?;
     let _lock = DirLock::acquire(dir.path())?;
     let mut store = new_store(&dir.store())?;
@@ -196,8 +207,12 @@ pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyErro
 /// A study's course, each part skipping what was done already.
 fn course(session: &mut Session<'_>) -> Result<Flow, StudyError> {
     type Part = fn(&mut Session<'_>) -> Result<Flow, StudyError>;
-    let parts: [Part; 4] =
-        [search::probe, search::find_target, search::search, finals::final_stage];
+    let parts: [Part; 4] = [
+        search::probe,
+        search::find_target,
+        search::search,
+        finals::final_stage,
+    ];
     for part in parts {
         if part(session)? == Flow::Stopped {
             return Ok(Flow::Stopped);

@@ -41,10 +41,7 @@ pub(crate) fn search(session: &mut Session<'_>) -> Result<Flow, StudyError> {
     }
 }
 
-fn propose(
-    session: &mut Session<'_>,
-    controller: &mut dyn Controller,
-) -> Result<(), StudyError> {
+fn propose(session: &mut Session<'_>, controller: &mut dyn Controller) -> Result<(), StudyError> {
     let study = session.study();
     let batch = study.batches().len() as u32;
     let first = study.trials().len() as u64;
@@ -55,19 +52,26 @@ fn propose(
         let spec = session.space().decode(&tokens);
         let spec = spec.map_err(|source| StudyError::Decode { trial, source })?;
         let hash = spec.hash();
-        let in_batch = proposals.iter().find(|p| p.duplicate_of.is_none() && p.hash == hash);
-        let duplicate_of = in_batch.map(|p| p.trial).or_else(|| session.study().original(&hash));
+        let in_batch = proposals
+            .iter()
+            .find(|p| p.duplicate_of.is_none() && p.hash == hash);
+        let duplicate_of = in_batch
+            .map(|p| p.trial)
+            .or_else(|| session.study().original(&hash));
         let spec = spec.canonical().to_string();
-        proposals.push(Proposal { trial, tokens, spec, hash, duplicate_of });
+        proposals.push(Proposal {
+            trial,
+            tokens,
+            spec,
+            hash,
+            duplicate_of,
+        });
     }
     session.append(vec![Event::Proposed { batch, proposals }])
 }
 
 /// Rewards in trial order, and the controller's update, once every trial has its outcome.
-fn observe(
-    session: &mut Session<'_>,
-    controller: &mut dyn Controller,
-) -> Result<(), StudyError> {
+fn observe(session: &mut Session<'_>, controller: &mut dyn Controller) -> Result<(), StudyError> {
     let study = session.study();
     let (Some(batch), Some(objective)) = (study.open_batch(), study.objective()) else {
         return Ok(());
@@ -88,7 +92,11 @@ fn observe(
         .iter()
         .filter_map(|t| {
             let duplicate_of = Some(t.duplicate_of?);
-            Some(Update::Trial { trial: t.id, outcome: t.outcome.clone()?, duplicate_of })
+            Some(Update::Trial {
+                trial: t.id,
+                outcome: t.outcome.clone()?,
+                duplicate_of,
+            })
         })
         .collect();
     let batch = batch.index;

@@ -48,8 +48,18 @@ impl<'a> Session<'a> {
         plan.check()?;
         let space = plan.space()?;
         let (spent, seq, final_begun) = (Spent::default(), 0, false);
-        let mut session = Self { rig, plan, space, study, spent, seq, final_begun };
-        events.iter().for_each(|s| session.note(s.time_ms, s.seq, &s.event));
+        let mut session = Self {
+            rig,
+            plan,
+            space,
+            study,
+            spent,
+            seq,
+            final_begun,
+        };
+        events
+            .iter()
+            .for_each(|s| session.note(s.time_ms, s.seq, &s.event));
         Ok(session)
     }
 
@@ -61,11 +71,16 @@ impl<'a> Session<'a> {
 
     fn append_at(&mut self, time_ms: u64, events: Vec<Event>) -> Result<(), StudyError> {
         for (event, seq) in events.iter().zip(self.seq + 1..) {
-            self.study.apply(event).map_err(|source| StudyError::Fold { seq, source })?;
+            self.study
+                .apply(event)
+                .map_err(|source| StudyError::Fold { seq, source })?;
         }
         let first = self.seq + 1;
         self.rig.store.append(time_ms, &events)?;
-        events.iter().zip(first..).for_each(|(e, seq)| self.note(time_ms, seq, e));
+        events
+            .iter()
+            .zip(first..)
+            .for_each(|(e, seq)| self.note(time_ms, seq, e));
         Ok(())
     }
 
@@ -96,12 +111,18 @@ impl<'a> Session<'a> {
             reason: reason.into(),
         });
         let retried: Vec<Event> = retried.collect();
-        if retried.is_empty() { Ok(()) } else { self.append(retried) }
+        if retried.is_empty() {
+            Ok(())
+        } else {
+            self.append(retried)
+        }
     }
 
     /// Trials of the open batch that are to be evaluated and have no outcome.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
-        let Some(batch) = self.study.open_batch() else { return vec![] };
+        let Some(batch) = self.study.open_batch() else {
+            return vec![];
+        };
         let trials = self.study.trials_of(batch).iter();
         let open = trials.filter(|t| t.duplicate_of.is_none() && t.outcome.is_none());
         open.map(|t| t.id).collect()
@@ -110,9 +131,17 @@ impl<'a> Session<'a> {
     /// Stores a trial's outcome and tells of it, and of the duplicates that share it.
     pub(crate) fn finish(&mut self, trial: u64, outcome: Outcome) -> Result<(), StudyError> {
         let attempt = self.study.trials()[trial as usize].attempt;
-        let event = Event::Finished { trial, attempt, outcome: outcome.clone() };
+        let event = Event::Finished {
+            trial,
+            attempt,
+            outcome: outcome.clone(),
+        };
         self.append(vec![event])?;
-        self.tell(Update::Trial { trial, outcome, duplicate_of: None });
+        self.tell(Update::Trial {
+            trial,
+            outcome,
+            duplicate_of: None,
+        });
         Ok(())
     }
 
@@ -165,7 +194,10 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn begin(&mut self, phase: Phase, jobs: usize) {
-        self.tell(Update::Phase { phase, jobs: jobs as u64 });
+        self.tell(Update::Phase {
+            phase,
+            jobs: jobs as u64,
+        });
     }
 
     /// How workers open the images.

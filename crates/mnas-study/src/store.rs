@@ -3,9 +3,6 @@
 mod memory;
 mod sqlite;
 
-#[cfg(test)]
-mod conformance;
-
 use std::path::PathBuf;
 
 use mnas_search::Event;
@@ -88,7 +85,9 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file was written by a newer mnas.
-    #[error("{path} has version {found} of the store; this mnas knows up to {known}: use a newer mnas")]
+    #[error(
+        "{path} has version {found} of the store; this mnas knows up to {known}: use a newer mnas"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -157,18 +156,33 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn of(event: &Event) -> Self {
-        let none = |kind| Self { kind, trial: None, attempt: None, batch: None };
+        let none = |kind| Self {
+            kind,
+            trial: None,
+            attempt: None,
+            batch: None,
+        };
         match event {
             Event::Started { .. } => none("started"),
             Event::Target { .. } => none("target"),
-            Event::Proposed { batch, .. } => Self { batch: Some(*batch), ..none("proposed") },
-            Event::Retried { trial, attempt, .. } => {
-                Self { trial: Some(*trial), attempt: Some(*attempt), ..none("retried") }
-            }
-            Event::Finished { trial, attempt, .. } => {
-                Self { trial: Some(*trial), attempt: Some(*attempt), ..none("finished") }
-            }
-            Event::Observed { batch, .. } => Self { batch: Some(*batch), ..none("observed") },
+            Event::Proposed { batch, .. } => Self {
+                batch: Some(*batch),
+                ..none("proposed")
+            },
+            Event::Retried { trial, attempt, .. } => Self {
+                trial: Some(*trial),
+                attempt: Some(*attempt),
+                ..none("retried")
+            },
+            Event::Finished { trial, attempt, .. } => Self {
+                trial: Some(*trial),
+                attempt: Some(*attempt),
+                ..none("finished")
+            },
+            Event::Observed { batch, .. } => Self {
+                batch: Some(*batch),
+                ..none("observed")
+            },
             Event::Extended { .. } => none("extended"),
             Event::Stopped { .. } => none("stopped"),
             Event::FinalStarted { .. } => none("final_started"),
@@ -187,7 +201,10 @@ impl Key {
             (Some(trial), _) => format!("trial {trial}, attempt {}", self.attempt.unwrap_or(0)),
             (None, batch) => format!("batch {}", batch.unwrap_or(0)),
         };
-        StoreError::Duplicate { kind: self.kind, of }
+        StoreError::Duplicate {
+            kind: self.kind,
+            of,
+        }
     }
 }
 

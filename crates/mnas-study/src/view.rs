@@ -56,7 +56,12 @@ pub fn winner(study: &Study) -> Option<u64> {
     let mut limit_ms = target.target_ms;
     let mut finalists: Vec<(u64, f64, f64)> = vec![];
     for result in study.finals() {
-        let FinalOutcome::Done { validation_accuracy, latency, .. } = &result.outcome else {
+        let FinalOutcome::Done {
+            validation_accuracy,
+            latency,
+            ..
+        } = &result.outcome
+        else {
             continue;
         };
         match result.entry.kind {
@@ -70,11 +75,17 @@ pub fn winner(study: &Study) -> Option<u64> {
         }
     }
     let meets = |(_, _, ms): &&(u64, f64, f64)| *ms <= limit_ms;
-    let most_accurate =
-        finalists.iter().filter(meets).max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)));
+    let most_accurate = finalists
+        .iter()
+        .filter(meets)
+        .max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.total_cmp(&a.2)));
     let reward = |f: &(u64, f64, f64)| objective.reward(f.1, f.2);
     most_accurate
-        .or_else(|| finalists.iter().max_by(|a, b| reward(a).total_cmp(&reward(b))))
+        .or_else(|| {
+            finalists
+                .iter()
+                .max_by(|a, b| reward(a).total_cmp(&reward(b)))
+        })
         .map(|(trial, _, _)| *trial)
         .or_else(|| best(study).map(|t| t.id))
 }
@@ -105,7 +116,9 @@ pub enum OpenNetError {
     #[error(transparent)]
     Study(#[from] StudyError),
     /// No such trial or entry.
-    #[error("the study has no network {name:?}; there are trials 0 to {last} and the final stage's names")]
+    #[error(
+        "the study has no network {name:?}; there are trials 0 to {last} and the final stage's names"
+    )]
     NoNet {
         /// The name asked for.
         name: String,
@@ -151,13 +164,24 @@ pub fn open_net(dir: &Path, name: &str) -> Result<OpenedNet, OpenNetError> {
         "best" => winner(&study).ok_or(OpenNetError::NothingDone)?.to_string(),
         name => name.strip_prefix("trial ").unwrap_or(name).to_string(),
     };
-    let trial = name.parse().ok().and_then(|id| study.trial(id)).map(|t| &t.spec);
-    let entry = study.finalists().iter().find(|e| e.name == name).map(|e| &e.spec);
+    let trial = name
+        .parse()
+        .ok()
+        .and_then(|id| study.trial(id))
+        .map(|t| &t.spec);
+    let entry = study
+        .finalists()
+        .iter()
+        .find(|e| e.name == name)
+        .map(|e| &e.spec);
     let Some(text) = trial.or(entry) else {
         let last = (study.trials().len() as u64).saturating_sub(1);
         return Err(OpenNetError::NoNet { name, last });
     };
-    let spec = text.parse().map_err(|source| OpenNetError::Spec { name: name.clone(), source })?;
+    let spec = text.parse().map_err(|source| OpenNetError::Spec {
+        name: name.clone(),
+        source,
+    })?;
     let path = weights_path(dir, &name);
     let weights = match std::fs::read(&path) {
         Ok(bytes) => Some(
@@ -168,5 +192,10 @@ pub fn open_net(dir: &Path, name: &str) -> Result<OpenedNet, OpenNetError> {
         Err(source) => return Err(OpenNetError::Io { path, source }),
     };
     let data = plan(&study)?.data;
-    Ok(OpenedNet { name, spec, data, weights })
+    Ok(OpenedNet {
+        name,
+        spec,
+        data,
+        weights,
+    })
 }

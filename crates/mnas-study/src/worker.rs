@@ -72,13 +72,17 @@ pub fn serve(factory: &mut dyn FnMut() -> Box<dyn Evaluator>) -> ExitCode {
             true => Control::Continue,
             false => Control::Stop,
         };
-        let performed = catch_unwind(AssertUnwindSafe(|| evaluator.perform(&job, &mut on_progress)));
+        let performed = catch_unwind(AssertUnwindSafe(|| {
+            evaluator.perform(&job, &mut on_progress)
+        }));
         let answer = match performed {
             Ok(Ok(output)) => FromWorker::Done(output),
             Ok(Err(failure)) => FromWorker::Failed(failure),
             Err(panic) => {
                 evaluator = factory();
-                FromWorker::Crashed { message: panic_message(&*panic) }
+                FromWorker::Crashed {
+                    message: panic_message(&*panic),
+                }
             }
         };
         if !say(&answer) {

@@ -41,7 +41,12 @@ pub(crate) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(crate) fn of(spec: &'a str, meta: &'a Meta) -> Self {
-        Self { spec, classes: &meta.classes, input: meta.shape, normalize: &meta.normalize }
+        Self {
+            spec,
+            classes: &meta.classes,
+            input: meta.shape,
+            normalize: &meta.normalize,
+        }
     }
 
     pub(crate) fn write(&self, weights: &mut Weights) {
@@ -58,7 +63,10 @@ impl<'a> Facts<'a> {
 
 /// Writes a file whole or not at all.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;

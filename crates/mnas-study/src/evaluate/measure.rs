@@ -10,10 +10,7 @@ use super::infrastructure;
 use crate::job::{JobFailure, MeasureJob, Measured};
 
 /// Latency of each network, in order.
-pub(super) fn measure(
-    device: &mut dyn Device,
-    job: &MeasureJob,
-) -> Result<Measured, JobFailure> {
+pub(super) fn measure(device: &mut dyn Device, job: &MeasureJob) -> Result<Measured, JobFailure> {
     let started = Instant::now();
     let mut built: Vec<Result<(Graph, Weights), Failure>> = vec![];
     for (net, from) in &job.nets {
@@ -31,11 +28,18 @@ pub(super) fn measure(
         .zip(&built)
         .filter_map(|((net, _), built)| {
             let (graph, weights) = built.as_ref().ok()?;
-            Some(Candidate { name: &net.name, spec: &net.spec, graph, weights })
+            Some(Candidate {
+                name: &net.name,
+                spec: &net.spec,
+                graph,
+                weights,
+            })
         })
         .collect();
     let info = device.info().clone();
-    let measured = device.measure(&candidates, &job.plan).map_err(infrastructure)?;
+    let measured = device
+        .measure(&candidates, &job.plan)
+        .map_err(infrastructure)?;
     let mut measured = measured.into_iter();
     let records = built.iter().map(|built| match built {
         Err(failure) => Err(failure.clone()),
@@ -48,25 +52,33 @@ pub(super) fn measure(
             }),
         },
     });
-    Ok(Measured { records: records.collect(), seconds: started.elapsed().as_secs_f64() })
+    Ok(Measured {
+        records: records.collect(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }
 
 fn source(info: &DeviceInfo) -> LatencySource {
     if info.predicted {
-        LatencySource::Predicted { table: info.name.clone() }
+        LatencySource::Predicted {
+            table: info.name.clone(),
+        }
     } else {
-        LatencySource::Measured { device: info.device.clone(), engine: info.engine.clone() }
+        LatencySource::Measured {
+            device: info.device.clone(),
+            engine: info.engine.clone(),
+        }
     }
 }
 
 fn record(samples: &Samples, info: &DeviceInfo) -> Result<LatencyRecord, Failure> {
     let times = samples.times_ms.clone();
-    LatencyRecord::from_samples(times, samples.dropped, samples.noisy, source(info)).ok_or_else(|| {
-        Failure {
+    LatencyRecord::from_samples(times, samples.dropped, samples.noisy, source(info)).ok_or_else(
+        || Failure {
             kind: FailureKind::Device,
             message: format!("{} gave a latency that is no positive number", info.name),
-        }
-    })
+        },
+    )
 }
 
 fn failed(error: MeasureError, info: &DeviceInfo) -> Result<LatencyRecord, Failure> {
@@ -86,5 +98,8 @@ fn failed(error: MeasureError, info: &DeviceInfo) -> Result<LatencyRecord, Failu
             FailureKind::Device
         }
     };
-    Err(Failure { kind, message: error.to_string() })
+    Err(Failure {
+        kind,
+        message: error.to_string(),
+    })
 }

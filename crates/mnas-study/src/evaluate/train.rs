@@ -18,7 +18,11 @@ pub(super) fn train(
     on_progress: &mut dyn FnMut(JobProgress) -> Control,
 ) -> Result<TrainedNet, JobFailure> {
     let hash = job_hash(job);
-    if let Some(done) = job.weights_out.as_deref().and_then(|path| stored(path, &hash)) {
+    if let Some(done) = job
+        .weights_out
+        .as_deref()
+        .and_then(|path| stored(path, &hash))
+    {
         return Ok(done);
     }
     let graph = super::graph(&job.net).map_err(JobFailure::Net)?;
@@ -54,7 +58,9 @@ pub(super) fn train(
     };
     let trained = trained.map_err(failure)?;
     let Some(evaluation) = trained.evaluation.as_ref().filter(|_| !trained.stopped) else {
-        return Err(JobFailure::Infrastructure { message: "the training was stopped".into() });
+        return Err(JobFailure::Infrastructure {
+            message: "the training was stopped".into(),
+        });
     };
     let net = TrainedNet {
         accuracy: evaluation.top1,
@@ -84,7 +90,10 @@ pub(super) fn test(
         let (engine, meta) = (mnas_train::cpu(), &data.meta);
         let found = mnas_train::evaluate(&engine, &graph, &weights, &data.test, meta, job.threads);
         let found = found.map_err(failure)?;
-        tested.push(Tested { top1: found.top1, top5: found.top5 });
+        tested.push(Tested {
+            top1: found.top1,
+            top5: found.top5,
+        });
         // A stop ends the process; there is nothing to tidy up here.
         let _ = on_progress(JobProgress::at((i + 1) as f64 / job.nets.len() as f64));
     }
@@ -147,7 +156,10 @@ fn keep(
     weights.metadata.extend([
         (keys::JOB.to_string(), hash.to_string()),
         (keys::TRAINED.to_string(), trained),
-        (keys::VALIDATION_ACCURACY.to_string(), net.accuracy.to_string()),
+        (
+            keys::VALIDATION_ACCURACY.to_string(),
+            net.accuracy.to_string(),
+        ),
     ]);
     write_atomically(path, &weights.to_safetensors()).map_err(infrastructure)
 }

@@ -1,9 +1,9 @@
 //! Jobs on threads of this process: for evaluators that are tables, and for tests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mnas_train::Control;
@@ -43,7 +43,10 @@ impl InProcess {
             let generation = Arc::clone(&generation);
             // Ends when the executor, which owns the other end of `inbox`, is dropped.
             std::thread::spawn(move || work(index, &factory, &inbox, &sender, &generation));
-            Worker { jobs, running: None }
+            Worker {
+                jobs,
+                running: None,
+            }
         };
         Self {
             workers: (0..workers.max(1)).map(worker).collect(),
@@ -56,7 +59,9 @@ impl InProcess {
     fn start_waiting(&mut self) {
         loop {
             let running: Vec<bool> = self.workers.iter().filter_map(|w| w.running).collect();
-            let Some(attempt) = self.queue.next(&running, self.workers.len()) else { return };
+            let Some(attempt) = self.queue.next(&running, self.workers.len()) else {
+                return;
+            };
             let generation = self.generation.load(Ordering::SeqCst);
             if let Some(worker) = self.workers.iter_mut().find(|w| w.running.is_none()) {
                 worker.running = Some(attempt.job.exclusive());
@@ -96,9 +101,14 @@ impl Executor for InProcess {
             if idle || !reports.is_empty() {
                 return Ok(reports);
             }
-            match self.reports.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .reports
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(message) => reports.extend(self.take(message)),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return Ok(reports),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    return Ok(reports);
+                }
             }
         }
     }
@@ -127,27 +137,40 @@ fn work(
         let report = |verdict| {
             let (id, attempt) = (attempt.id.clone(), attempt.number);
             // Nobody listens once the executor is gone, which is fine.
-            let _ = reports.send((generation, index, Report { id, attempt, verdict }));
+            let _ = reports.send((
+                generation,
+                index,
+                Report {
+                    id,
+                    attempt,
+                    verdict,
+                },
+            ));
         };
         let (started, mut late) = (Instant::now(), None);
         let mut on_progress = |progress| {
             let cancelled = current.load(Ordering::SeqCst) != generation;
-            late = attempt.seconds_max.filter(|s| started.elapsed().as_secs_f64() > *s);
+            late = attempt
+                .seconds_max
+                .filter(|s| started.elapsed().as_secs_f64() > *s);
             if cancelled || late.is_some() {
                 return Control::Stop;
             }
             report(Verdict::Progress(progress));
             Control::Continue
         };
-        let performed =
-            catch_unwind(AssertUnwindSafe(|| evaluator.perform(&attempt.job, &mut on_progress)));
+        let performed = catch_unwind(AssertUnwindSafe(|| {
+            evaluator.perform(&attempt.job, &mut on_progress)
+        }));
         report(match (late, performed) {
             (Some(seconds), _) => Verdict::TimedOut { seconds },
             (None, Ok(Ok(output))) => Verdict::Done(output),
             (None, Ok(Err(failure))) => Verdict::Failed(failure),
             (None, Err(panic)) => {
                 evaluator = factory();
-                Verdict::Crashed { message: panic_message(&*panic) }
+                Verdict::Crashed {
+                    message: panic_message(&*panic),
+                }
             }
         });
     }

@@ -56,9 +56,12 @@ impl LocalProcesses {
         loop {
             let exclusive = |s: &Slot| s.running.as_ref().map(|r| r.attempt.job.exclusive());
             let running: Vec<bool> = self.slots.iter().filter_map(exclusive).collect();
-            let Some(attempt) = self.queue.next(&running, self.slots.len()) else { return Ok(()) };
+            let Some(attempt) = self.queue.next(&running, self.slots.len()) else {
+                return Ok(());
+            };
             let free = self.slots.iter().position(|s| s.running.is_none());
-            let slot = free.expect("the queue lets a job go only where fewer run than there are slots");
+            let slot =
+                free.expect("the queue lets a job go only where fewer run than there are slots");
             if self.slots[slot].child.is_none() {
                 self.started += 1;
                 let child = Child::start(&self.program, &self.args, self.started, &self.sender)?;
@@ -77,15 +80,32 @@ impl LocalProcesses {
     fn take(&mut self, news: News) -> Result<Option<Report>, ExecutorError> {
         let serial = news.serial();
         let of = |s: &Slot| s.child.as_ref().is_some_and(|c| c.serial() == serial);
-        let Some(slot) = self.slots.iter().position(of) else { return Ok(None) };
+        let Some(slot) = self.slots.iter().position(of) else {
+            return Ok(None);
+        };
         let verdict = match news {
-            News::Said { message: FromWorker::Hello { protocol }, .. } => {
+            News::Said {
+                message: FromWorker::Hello { protocol },
+                ..
+            } => {
                 return self.greeted(slot, protocol).map(|()| None);
             }
-            News::Said { message: FromWorker::Progress(p), .. } => Verdict::Progress(p),
-            News::Said { message: FromWorker::Done(output), .. } => Verdict::Done(output),
-            News::Said { message: FromWorker::Failed(failure), .. } => Verdict::Failed(failure),
-            News::Said { message: FromWorker::Crashed { message }, .. } => {
+            News::Said {
+                message: FromWorker::Progress(p),
+                ..
+            } => Verdict::Progress(p),
+            News::Said {
+                message: FromWorker::Done(output),
+                ..
+            } => Verdict::Done(output),
+            News::Said {
+                message: FromWorker::Failed(failure),
+                ..
+            } => Verdict::Failed(failure),
+            News::Said {
+                message: FromWorker::Crashed { message },
+                ..
+            } => {
                 // Its memory may be in disorder; the next job gets a fresh process.
                 self.slots[slot].child = None;
                 Verdict::Crashed { message }
@@ -96,8 +116,12 @@ impl LocalProcesses {
     }
 
     fn greeted(&mut self, slot: usize, protocol: u32) -> Result<(), ExecutorError> {
-        let Some(child) = &mut self.slots[slot].child else { return Ok(()) };
-        child.greet(protocol).map_err(|message| self.protocol_error(message))
+        let Some(child) = &mut self.slots[slot].child else {
+            return Ok(());
+        };
+        child
+            .greet(protocol)
+            .map_err(|message| self.protocol_error(message))
     }
 
     /// A worker's output ended: why?
@@ -106,12 +130,17 @@ impl LocalProcesses {
         match child.map(Child::end) {
             Some(End::BeforeHello { message }) => Err(self.protocol_error(message)),
             Some(End::Job(verdict)) => Ok(verdict),
-            None => Ok(Verdict::Lost { message: "the worker is gone".into() }),
+            None => Ok(Verdict::Lost {
+                message: "the worker is gone".into(),
+            }),
         }
     }
 
     fn protocol_error(&self, message: String) -> ExecutorError {
-        ExecutorError::Protocol { program: self.program.display().to_string(), message }
+        ExecutorError::Protocol {
+            program: self.program.display().to_string(),
+            message,
+        }
     }
 
     fn report(&mut self, slot: usize, verdict: Verdict) -> Option<Report> {
@@ -120,7 +149,11 @@ impl LocalProcesses {
         if !matches!(verdict, Verdict::Progress(_)) {
             self.slots[slot].running = None;
         }
-        Some(Report { id, attempt, verdict })
+        Some(Report {
+            id,
+            attempt,
+            verdict,
+        })
     }
 
     /// Ends attempts that took too long.
@@ -138,7 +171,10 @@ impl LocalProcesses {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.slots.iter().filter_map(|s| s.running.as_ref()?.deadline).min()
+        self.slots
+            .iter()
+            .filter_map(|s| s.running.as_ref()?.deadline)
+            .min()
     }
 }
 

@@ -23,15 +23,20 @@ pub(super) fn export(
     }
     let net = session.net(&entry.name, &entry.spec);
     let path = session.dir().weights(&entry.name);
-    let weights = evaluate::graph(&net).map_err(|f| f.message).and_then(|graph| {
-        let bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
-        let weights = Weights::from_safetensors(&bytes).map_err(|e| e.to_string())?;
-        Ok((graph, weights))
-    });
+    let weights = evaluate::graph(&net)
+        .map_err(|f| f.message)
+        .and_then(|graph| {
+            let bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
+            let weights = Weights::from_safetensors(&bytes).map_err(|e| e.to_string())?;
+            Ok((graph, weights))
+        });
     let (graph, mut weights) = match weights {
         Ok(both) => both,
         Err(message) => {
-            progress.failure = Some(Failure { kind: FailureKind::Export, message });
+            progress.failure = Some(Failure {
+                kind: FailureKind::Export,
+                message,
+            });
             return Ok(());
         }
     };
@@ -60,7 +65,10 @@ pub(super) fn export(
             }
             Err(error) => {
                 let message = error.to_string();
-                progress.failure = Some(Failure { kind: FailureKind::Export, message });
+                progress.failure = Some(Failure {
+                    kind: FailureKind::Export,
+                    message,
+                });
             }
         }
     }

@@ -31,7 +31,11 @@ pub(super) fn choose(study: &Study, count: usize) -> (Vec<&Trial>, bool) {
     let target = study.target_ms().unwrap_or(f64::INFINITY);
     let within = |t: &&Trial| t.latency_ms().is_some_and(|ms| ms <= target);
     let mut front: Vec<&Trial> = study.front().into_iter().filter(within).collect();
-    front.sort_by(|a, b| b.accuracy().partial_cmp(&a.accuracy()).unwrap_or(a.id.cmp(&b.id)));
+    front.sort_by(|a, b| {
+        b.accuracy()
+            .partial_cmp(&a.accuracy())
+            .unwrap_or(a.id.cmp(&b.id))
+    });
     front.truncate(count.div_ceil(2));
     let met = !front.is_empty();
     let mut rest: Vec<&Trial> = study

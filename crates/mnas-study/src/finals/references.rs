@@ -11,7 +11,9 @@ use crate::session::Session;
 use crate::update::Phase;
 
 /// Widths relative to the named network's.
-const WIDTHS: [f64; 11] = [0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.375, 1.5];
+const WIDTHS: [f64; 11] = [
+    0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.375, 1.5,
+];
 
 /// A member of a family.
 struct Member {
@@ -26,7 +28,10 @@ pub(super) fn pick(session: &mut Session<'_>) -> Result<Option<Vec<FinalEntry>>,
     for name in &families {
         grids.push(grid(session, name)?);
     }
-    let nets = grids.iter().flatten().map(|m| session.net(&m.entry.name, &m.entry.spec));
+    let nets = grids
+        .iter()
+        .flatten()
+        .map(|m| session.net(&m.entry.name, &m.entry.spec));
     let nets: Vec<_> = nets.collect();
     if nets.is_empty() {
         return Ok(Some(vec![]));
@@ -50,13 +55,18 @@ pub(super) fn pick(session: &mut Session<'_>) -> Result<Option<Vec<FinalEntry>>,
         match choose(timed, target_ms, origin.as_deref()) {
             Some((entry, within)) => {
                 if !within {
-                    session.warn(format!("no width of {family} meets the target; {} stands for it", entry.name));
+                    session.warn(format!(
+                        "no width of {family} meets the target; {} stands for it",
+                        entry.name
+                    ));
                 }
                 if picked.iter().all(|p| p.name != entry.name) {
                     picked.push(entry);
                 }
             }
-            None => session.warn(format!("no width of {family} could be measured; it is left out")),
+            None => session.warn(format!(
+                "no width of {family} could be measured; it is left out"
+            )),
         }
     }
     Ok(Some(picked))
@@ -66,7 +76,10 @@ pub(super) fn pick(session: &mut Session<'_>) -> Result<Option<Vec<FinalEntry>>,
 /// that make no valid network are left out.
 fn grid(session: &Session<'_>, name: &str) -> Result<Vec<Member>, StudyError> {
     let find = |name: &str| {
-        zoo::find(name).map_err(|source| PlanError::Zoo { name: name.into(), source })
+        zoo::find(name).map_err(|source| PlanError::Zoo {
+            name: name.into(),
+            source,
+        })
     };
     let base = find(name)?;
     let mut members: Vec<Member> = vec![];
@@ -75,7 +88,9 @@ fn grid(session: &Session<'_>, name: &str) -> Result<Vec<Member>, StudyError> {
         let named = find(&format!("{}-{width}x", base.entry.name))?;
         let spec = named.spec.canonical();
         let (hash, spec) = (named.spec.hash(), spec.to_string());
-        let Ok(graph) = evaluate::graph(&session.net(&named.name, &spec)) else { continue };
+        let Ok(graph) = evaluate::graph(&session.net(&named.name, &spec)) else {
+            continue;
+        };
         // Rounding to multiples of 8 may make neighbours equal; the name nearest to 1 stays.
         if let Some(same) = members.iter_mut().find(|m| m.entry.hash == hash) {
             if factor <= 1.0 {
@@ -83,8 +98,16 @@ fn grid(session: &Session<'_>, name: &str) -> Result<Vec<Member>, StudyError> {
             }
             continue;
         }
-        let entry = FinalEntry { name: named.name, kind: FinalKind::Reference, spec, hash };
-        members.push(Member { entry, macs: cost(&graph).macs });
+        let entry = FinalEntry {
+            name: named.name,
+            kind: FinalKind::Reference,
+            spec,
+            hash,
+        };
+        members.push(Member {
+            entry,
+            macs: cost(&graph).macs,
+        });
     }
     Ok(members)
 }
@@ -97,11 +120,15 @@ fn choose(
     target_ms: f64,
     origin: Option<&str>,
 ) -> Option<(FinalEntry, bool)> {
-    let within = |(m, ms): &&(Member, f64)| {
-        *ms <= target_ms || origin == Some(m.entry.name.as_str())
-    };
+    let within =
+        |(m, ms): &&(Member, f64)| *ms <= target_ms || origin == Some(m.entry.name.as_str());
     let largest = timed.iter().filter(within).max_by_key(|(m, _)| m.macs);
-    let fastest = || timed.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(m, _)| (m, false));
+    let fastest = || {
+        timed
+            .iter()
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(m, _)| (m, false))
+    };
     let (member, within) = largest.map(|(m, _)| (m, true)).or_else(fastest)?;
     Some((member.entry.clone(), within))
 }
@@ -122,7 +149,13 @@ mod tests {
 
     #[test]
     fn the_largest_within_the_target_stands_for_its_family() {
-        let grid = || vec![member("a", 1, 1.0), member("b", 2, 2.0), member("c", 3, 3.1)];
+        let grid = || {
+            vec![
+                member("a", 1, 1.0),
+                member("b", 2, 2.0),
+                member("c", 3, 3.1),
+            ]
+        };
         let check = |target, origin, expected: (&str, bool)| {
             let (entry, within) = choose(grid(), target, origin).unwrap();
             assert_eq!((entry.name.as_str(), within), expected, "target {target}");

@@ -30,7 +30,10 @@ pub(super) fn train(
     session.begin(Phase::FinalTrain, works.len());
     let macs = works.iter().map(|(macs, _)| *macs);
     let seconds = eta_seconds(session.study(), session.plan(), macs.sum());
-    session.tell(Update::FinalEta { networks: works.len() as u64, seconds });
+    session.tell(Update::FinalEta {
+        networks: works.len() as u64,
+        seconds,
+    });
     let works = works.into_iter().map(|(_, work)| work).collect();
     session.run_jobs(works, &mut |_, work, end| {
         let entry = progress.entry(work.name.clone()).or_default();
@@ -40,7 +43,10 @@ pub(super) fn train(
             JobEnd::Failed(failure) => entry.failure = Some(failure),
             JobEnd::Lost { attempts, message } => {
                 let message = format!("lost {attempts} time(s): {message}");
-                entry.failure = Some(Failure { kind: FailureKind::Crashed, message });
+                entry.failure = Some(Failure {
+                    kind: FailureKind::Crashed,
+                    message,
+                });
             }
         }
         Ok(())

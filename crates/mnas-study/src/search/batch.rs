@@ -54,8 +54,14 @@ fn feasible(session: &mut Session<'_>) -> Result<Candidates, StudyError> {
             Ok(None) => {
                 let cost = cost(&graph);
                 let (params, macs) = (cost.params, cost.macs);
-                let new =
-                    Candidate { trial, spec, params, macs, latency: None, measure_seconds: 0.0 };
+                let new = Candidate {
+                    trial,
+                    spec,
+                    params,
+                    macs,
+                    latency: None,
+                    measure_seconds: 0.0,
+                };
                 candidates.insert(trial, new);
             }
         }
@@ -72,7 +78,11 @@ fn over_limit(
     let cost = cost(graph);
     let mut values = vec![
         (Limit::Params, cost.params, limits.params),
-        (Limit::ActivationBytes, cost.activation_bytes_peak, limits.activation_bytes),
+        (
+            Limit::ActivationBytes,
+            cost.activation_bytes_peak,
+            limits.activation_bytes,
+        ),
     ];
     if limits.file_bytes.is_some() {
         let mut init = stream(session.plan().seed, trial, Purpose::Init);
@@ -86,7 +96,11 @@ fn over_limit(
     }
     let over = values.into_iter().find_map(|(reason, value, allowed)| {
         let allowed = allowed.filter(|allowed| value > *allowed)?;
-        Some(Outcome::Infeasible { reason, value, allowed })
+        Some(Outcome::Infeasible {
+            reason,
+            value,
+            allowed,
+        })
     });
     Ok(over)
 }
@@ -103,7 +117,10 @@ fn measure(session: &mut Session<'_>, candidates: &mut Candidates) -> Result<Flo
             device: device.clone(),
             nets: vec![(
                 session.net(&trial_name(c.trial), &c.spec),
-                WeightsFrom::Seed { seed, trial: c.trial },
+                WeightsFrom::Seed {
+                    seed,
+                    trial: c.trial,
+                },
             )],
             plan: measure.clone(),
         }),
@@ -138,15 +155,18 @@ fn measure(session: &mut Session<'_>, candidates: &mut Candidates) -> Result<Flo
 }
 
 /// Finishes candidates too far over the target to be worth training.
-fn drop_too_slow(
-    session: &mut Session<'_>,
-    candidates: &mut Candidates,
-) -> Result<(), StudyError> {
-    let Some(target_ms) = session.study().target_ms() else { return Ok(()) };
+fn drop_too_slow(session: &mut Session<'_>, candidates: &mut Candidates) -> Result<(), StudyError> {
+    let Some(target_ms) = session.study().target_ms() else {
+        return Ok(());
+    };
     let most_ms = target_ms * session.plan().too_slow;
     let accuracy = session.plan().chance();
     let slow = |c: &Candidate| c.latency.as_ref().is_some_and(|l| l.median_ms > most_ms);
-    let trials: Vec<u64> = candidates.values().filter(|c| slow(c)).map(|c| c.trial).collect();
+    let trials: Vec<u64> = candidates
+        .values()
+        .filter(|c| slow(c))
+        .map(|c| c.trial)
+        .collect();
     for trial in trials {
         if let Some(latency) = candidates.remove(&trial).and_then(|c| c.latency) {
             session.finish(trial, Outcome::TooSlow { latency, accuracy })?;

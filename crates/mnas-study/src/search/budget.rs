@@ -29,7 +29,10 @@ pub(super) fn eta_seconds(session: &Session<'_>) -> Option<f64> {
     let left = trials(session).saturating_sub(session.study().trials().len() as u64);
     let batches = left.div_ceil(u64::from(session.plan().batch)) as f64;
     let by_trials = batches * session.spent().mean_batch_seconds()?;
-    let by_time = session.plan().seconds_max.map(|most| (most - session.search_seconds()).max(0.0));
+    let by_time = session
+        .plan()
+        .seconds_max
+        .map(|most| (most - session.search_seconds()).max(0.0));
     Some(by_time.map_or(by_trials, |t| t.min(by_trials)))
 }
 
@@ -53,9 +56,7 @@ pub(super) fn check_failures(session: &mut Session<'_>) -> Result<(), StudyError
         .collect();
     let failed = |trials: &[Option<&str>]| trials.iter().flatten().count();
     let (first, window) = (budget.first as usize, budget.window as usize);
-    let all_failed = first > 0
-        && evaluated.len() >= first
-        && failed(&evaluated) == evaluated.len();
+    let all_failed = first > 0 && evaluated.len() >= first && failed(&evaluated) == evaluated.len();
     let recent = &evaluated[evaluated.len().saturating_sub(window)..];
     let too_many = window > 0
         && recent.len() == window
@@ -67,6 +68,13 @@ pub(super) fn check_failures(session: &mut Session<'_>) -> Result<(), StudyError
     Err(StudyError::TooManyFailures {
         failed: failed(looked_at) as u64,
         evaluated: looked_at.len() as u64,
-        last: looked_at.iter().rev().flatten().next().copied().unwrap_or_default().to_string(),
+        last: looked_at
+            .iter()
+            .rev()
+            .flatten()
+            .next()
+            .copied()
+            .unwrap_or_default()
+            .to_string(),
     })
 }

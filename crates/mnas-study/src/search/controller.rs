@@ -19,7 +19,9 @@ pub(super) fn rebuild(session: &Session<'_>) -> Result<Box<dyn Controller>, Stud
         Some(snapshot) => controller.restore(snapshot)?,
         None => {
             for batch in study.batches() {
-                let Some(observations) = study.observations(batch.index) else { break };
+                let Some(observations) = study.observations(batch.index) else {
+                    break;
+                };
                 repropose(&mut *controller, session, batch.trials())?;
                 controller.observe(&observations);
             }

@@ -50,12 +50,19 @@ pub(crate) fn probe(session: &mut Session<'_>) -> Result<Flow, StudyError> {
 fn unchanged(what: Changed, planned: String, found: String) -> Result<(), StudyError> {
     match planned == found {
         true => Ok(()),
-        false => Err(StudyError::Changed { what, planned, found }),
+        false => Err(StudyError::Changed {
+            what,
+            planned,
+            found,
+        }),
     }
 }
 
 fn device_error(what: &str, message: String) -> StudyError {
-    StudyError::Device { what: what.into(), message }
+    StudyError::Device {
+        what: what.into(),
+        message,
+    }
 }
 
 /// Sets the target, measuring its reference where it is one, and makes sure that the space holds a
@@ -69,8 +76,10 @@ pub(crate) fn find_target(session: &mut Session<'_>) -> Result<Flow, StudyError>
         Target::Fixed { target_ms } => (target_ms, None, None),
         Target::Reference { name } => {
             let named = zoo::find(&name);
-            let named =
-                named.map_err(|source| PlanError::Zoo { name: name.clone(), source })?;
+            let named = named.map_err(|source| PlanError::Zoo {
+                name: name.clone(),
+                source,
+            })?;
             let net = session.net(&named.name, &named.spec.canonical().to_string());
             let plan = session.plan().measure_final.clone();
             let Some(found) = measure(session, "target", vec![net], plan)? else {
@@ -79,7 +88,10 @@ pub(crate) fn find_target(session: &mut Session<'_>) -> Result<Flow, StudyError>
             match found.into_iter().next() {
                 Some(Ok(latency)) => (latency.median_ms, Some(named.name), Some(latency)),
                 Some(Err(message)) => {
-                    return Err(device_error(&format!("{name} could not be measured"), message));
+                    return Err(device_error(
+                        &format!("{name} could not be measured"),
+                        message,
+                    ));
                 }
                 None => return Err(StudyError::WrongAnswer { job: name }),
             }
@@ -88,15 +100,24 @@ pub(crate) fn find_target(session: &mut Session<'_>) -> Result<Flow, StudyError>
     if check_reachable(session, target_ms)? == Flow::Stopped {
         return Ok(Flow::Stopped);
     }
-    session.append(vec![Event::Target { target_ms, reference: reference.clone(), latency }])?;
-    session.tell(Update::Target { target_ms, reference });
+    session.append(vec![Event::Target {
+        target_ms,
+        reference: reference.clone(),
+        latency,
+    }])?;
+    session.tell(Update::Target {
+        target_ms,
+        reference,
+    });
     Ok(Flow::Done)
 }
 
 /// Measures the space's smallest network. Its lower quartile counts, which a busy machine disturbs
 /// least: only a target that is missed without doubt is refused.
 fn check_reachable(session: &mut Session<'_>, target_ms: f64) -> Result<Flow, StudyError> {
-    let Some(spec) = smallest(session) else { return Ok(Flow::Done) };
+    let Some(spec) = smallest(session) else {
+        return Ok(Flow::Done);
+    };
     let net = session.net("the space's smallest network", &spec);
     let plan = session.plan().measure.clone();
     let Some(found) = measure(session, "smallest", vec![net], plan)? else {
@@ -124,8 +145,12 @@ fn smallest(session: &Session<'_>) -> Option<String> {
     let space = session.space();
     let macs = |tokens: &Tokens| -> Option<(u64, String)> {
         let spec = space.decode(tokens).ok()?.canonical();
-        let graph: Graph =
-            spec.graph(session.plan().data.input(), session.plan().data.classes.len()).ok()?;
+        let graph: Graph = spec
+            .graph(
+                session.plan().data.input(),
+                session.plan().data.classes.len(),
+            )
+            .ok()?;
         Some((cost(&graph).macs, spec.to_string()))
     };
     let sample = |i| space.sample(&mut stream(session.plan().seed, i, Purpose::Sample));
@@ -177,9 +202,11 @@ pub(crate) fn measure(
         }
         JobEnd::Done(_) => Err(StudyError::WrongAnswer { job: work.name }),
         JobEnd::Failed(f) => Err(device_error(&work.name, f.message)),
-        JobEnd::Lost { attempts, message } => {
-            Err(StudyError::JobLost { job: work.name, attempts, message })
-        }
+        JobEnd::Lost { attempts, message } => Err(StudyError::JobLost {
+            job: work.name,
+            attempts,
+            message,
+        }),
     })?;
     Ok((flow == Flow::Done).then_some(found))
 }

@@ -53,8 +53,14 @@ impl Session<'_> {
     ) -> Result<Flow, StudyError> {
         let mut running: BTreeMap<JobId, Running> = BTreeMap::new();
         for work in works {
-            let attempt = work.trial.map_or(1, |t| self.study.trials()[t as usize].attempt);
-            let job = Running { work, attempt, made: 1 };
+            let attempt = work
+                .trial
+                .map_or(1, |t| self.study.trials()[t as usize].attempt);
+            let job = Running {
+                work,
+                attempt,
+                made: 1,
+            };
             self.submit(&job);
             running.insert(job.work.id.clone(), job);
         }
@@ -80,9 +86,13 @@ impl Session<'_> {
                     // An attempt that was given up still speaks.
                     continue;
                 };
-                let Some(end) = self.take(job, report)? else { continue };
+                let Some(end) = self.take(job, report)? else {
+                    continue;
+                };
                 if let Some(job) = running.remove(&id) {
-                    self.tell(Update::JobDone { name: job.work.name.clone() });
+                    self.tell(Update::JobDone {
+                        name: job.work.name.clone(),
+                    });
                     ended(self, job.work, end)?;
                 }
             }
@@ -102,7 +112,12 @@ impl Session<'_> {
 
     /// What a report means: the job's end, or nothing yet.
     fn take(&mut self, job: &mut Running, report: Report) -> Result<Option<JobEnd>, StudyError> {
-        let crashed = |message| JobEnd::Failed(Failure { kind: FailureKind::Crashed, message });
+        let crashed = |message| {
+            JobEnd::Failed(Failure {
+                kind: FailureKind::Crashed,
+                message,
+            })
+        };
         let made = job.made;
         match report.verdict {
             Verdict::Progress(progress) => {
@@ -111,17 +126,26 @@ impl Session<'_> {
             }
             Verdict::Done(output) => Ok(Some(JobEnd::Done(output))),
             Verdict::Failed(JobFailure::Net(failure)) => Ok(Some(JobEnd::Failed(failure))),
-            Verdict::Failed(JobFailure::Changed { what, planned, found }) => {
-                Err(StudyError::Changed { what, planned, found })
-            }
+            Verdict::Failed(JobFailure::Changed {
+                what,
+                planned,
+                found,
+            }) => Err(StudyError::Changed {
+                what,
+                planned,
+                found,
+            }),
             Verdict::Failed(JobFailure::Infrastructure { message }) | Verdict::Lost { message } => {
-                let lost = JobEnd::Lost { attempts: made, message: message.clone() };
+                let lost = JobEnd::Lost {
+                    attempts: made,
+                    message: message.clone(),
+                };
                 self.retry(job, message, lost)
             }
             Verdict::Crashed { message } => self.retry(job, message.clone(), crashed(message)),
-            Verdict::TimedOut { seconds } => {
-                Ok(Some(crashed(format!("the job took longer than {seconds} s and was ended"))))
-            }
+            Verdict::TimedOut { seconds } => Ok(Some(crashed(format!(
+                "the job took longer than {seconds} s and was ended"
+            )))),
         }
     }
 
@@ -139,15 +163,34 @@ impl Session<'_> {
         job.attempt += 1;
         if let Some(trial) = job.work.trial {
             let reason = message.clone();
-            self.append(vec![Event::Retried { trial, attempt: job.attempt, reason }])?;
+            self.append(vec![Event::Retried {
+                trial,
+                attempt: job.attempt,
+                reason,
+            }])?;
         }
-        self.tell(Update::Retry { name: job.work.name.clone(), attempt: job.attempt, message });
+        self.tell(Update::Retry {
+            name: job.work.name.clone(),
+            attempt: job.attempt,
+            message,
+        });
         self.submit(job);
         Ok(None)
     }
 
     fn tell_progress(&mut self, name: &str, progress: JobProgress) {
-        let JobProgress { fraction, epoch, loss, accuracy } = progress;
-        self.tell(Update::Job { name: name.into(), fraction, epoch, loss, accuracy });
+        let JobProgress {
+            fraction,
+            epoch,
+            loss,
+            accuracy,
+        } = progress;
+        self.tell(Update::Job {
+            name: name.into(),
+            fraction,
+            epoch,
+            loss,
+            accuracy,
+        });
     }
 }

@@ -37,7 +37,8 @@ impl Spent {
             Event::Extended { .. } => self.total_ms = 0,
             Event::Proposed { .. } => self.batch_began_ms = self.total_ms,
             Event::Observed { .. } => {
-                self.batches_ms.push(self.total_ms.saturating_sub(self.batch_began_ms));
+                self.batches_ms
+                    .push(self.total_ms.saturating_sub(self.batch_began_ms));
             }
             _ => {}
         }
@@ -54,7 +55,9 @@ impl Spent {
 
     /// Time of the last event, where the run that wrote it didn't say that it ended.
     pub(crate) fn unclosed(&self) -> Option<u64> {
-        self.last.filter(|(_, goes_on)| *goes_on).map(|(time_ms, _)| time_ms)
+        self.last
+            .filter(|(_, goes_on)| *goes_on)
+            .map(|(time_ms, _)| time_ms)
     }
 
     /// Seconds of searching.

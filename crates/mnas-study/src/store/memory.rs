@@ -37,16 +37,31 @@ impl Store for Memory {
                 return Err(key.duplicate());
             }
             let seq = self.events.len() as u64 + 1;
-            self.events.push(Stored { seq, time_ms, event: event.clone() });
+            self.events.push(Stored {
+                seq,
+                time_ms,
+                event: event.clone(),
+            });
         }
         let snapshots = |s: &&mut Stored| split_snapshot(&s.event).1.is_some();
-        for old in self.events.iter_mut().rev().filter(snapshots).skip(SNAPSHOTS_KEPT) {
+        for old in self
+            .events
+            .iter_mut()
+            .rev()
+            .filter(snapshots)
+            .skip(SNAPSHOTS_KEPT)
+        {
             old.event = split_snapshot(&old.event).0;
         }
         Ok(self.events.len() as u64)
     }
 
     fn read_from(&mut self, seq: u64) -> Result<Vec<Stored>, StoreError> {
-        Ok(self.events.iter().filter(|s| s.seq >= seq).cloned().collect())
+        Ok(self
+            .events
+            .iter()
+            .filter(|s| s.seq >= seq)
+            .cloned()
+            .collect())
     }
 }

@@ -8,9 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::runtime::Runtime;
 
-use super::{
-    Key, SNAPSHOTS_KEPT, Store, StoreError, Stored, join_snapshot, split_snapshot,
-};
+use super::{Key, SNAPSHOTS_KEPT, Store, StoreError, Stored, join_snapshot, split_snapshot};
 
 /// The store's versions: entry `i` leads from version `i` to `i + 1`. Entries are never edited.
 const MIGRATIONS: &[&[&str]] = &[&[
@@ -53,8 +51,12 @@ impl Sqlite {
         }
         let mut store = Self::connect(path, options(path).create_if_missing(true))?;
         store.block(async |c: &mut SqliteConnection| {
-            sqlx::query("CREATE TABLE mnas_store (version BIGINT NOT NULL)").execute(&mut *c).await?;
-            sqlx::query("INSERT INTO mnas_store (version) VALUES (0)").execute(&mut *c).await
+            sqlx::query("CREATE TABLE mnas_store (version BIGINT NOT NULL)")
+                .execute(&mut *c)
+                .await?;
+            sqlx::query("INSERT INTO mnas_store (version) VALUES (0)")
+                .execute(&mut *c)
+                .await
         })?;
         store.migrate(0)?;
         Ok(store)
@@ -82,7 +84,10 @@ impl Sqlite {
     /// As [`Sqlite::open`]; a version older than this program's is read as it is.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         Self::check_exists(path)?;
-        let read_only = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let read_only = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT);
         let mut store = Self::connect(path, read_only.clone())?;
         let version = match store.version() {
             // A write-ahead log needs a shared-memory file beside it, which a folder that can't be
@@ -113,7 +118,12 @@ impl Sqlite {
         let connection = runtime
             .block_on(SqliteConnection::connect_with(&options))
             .map_err(|e| store_error(path, e))?;
-        Ok(Self { path: path.into(), runtime, connection, last: 0 })
+        Ok(Self {
+            path: path.into(),
+            runtime,
+            connection,
+            last: 0,
+        })
     }
 
     fn block<T>(
@@ -127,18 +137,26 @@ impl Sqlite {
 
     fn version(&mut self) -> Result<i64, StoreError> {
         let version = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query_scalar::<_, i64>("SELECT version FROM mnas_store").fetch_optional(c).await
+            sqlx::query_scalar::<_, i64>("SELECT version FROM mnas_store")
+                .fetch_optional(c)
+                .await
         });
         let known = MIGRATIONS.len() as i64;
         match version {
-            Ok(Some(found)) if found > known => {
-                Err(StoreError::Newer { path: self.path.clone(), found, known })
-            }
+            Ok(Some(found)) if found > known => Err(StoreError::Newer {
+                path: self.path.clone(),
+                found,
+                known,
+            }),
             Ok(Some(found)) if found >= 0 => Ok(found),
-            Ok(_) => Err(StoreError::NotAStudy { path: self.path.clone() }),
+            Ok(_) => Err(StoreError::NotAStudy {
+                path: self.path.clone(),
+            }),
             // A database of something else has no such table.
             Err(StoreError::Database { source, .. }) if sqlite_code(&source) == Some(1) => {
-                Err(StoreError::NotAStudy { path: self.path.clone() })
+                Err(StoreError::NotAStudy {
+                    path: self.path.clone(),
+                })
             }
             Err(e) => Err(e),
         }
@@ -146,11 +164,16 @@ impl Sqlite {
 
     fn quick_check(&mut self) -> Result<(), StoreError> {
         let found = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)").fetch_one(c).await
+            sqlx::query_scalar::<_, String>("PRAGMA quick_check(1)")
+                .fetch_one(c)
+                .await
         })?;
         match found.as_str() {
             "ok" => Ok(()),
-            _ => Err(StoreError::Corrupt { path: self.path.clone(), message: found }),
+            _ => Err(StoreError::Corrupt {
+                path: self.path.clone(),
+                message: found,
+            }),
         }
     }
 
@@ -173,7 +196,9 @@ impl Sqlite {
 
     fn newest(&mut self) -> Result<u64, StoreError> {
         let newest = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query_scalar::<_, Option<i64>>("SELECT MAX(seq) FROM events").fetch_one(c).await
+            sqlx::query_scalar::<_, Option<i64>>("SELECT MAX(seq) FROM events")
+                .fetch_one(c)
+                .await
         })?;
         Ok(newest.unwrap_or(0) as u64)
     }
@@ -181,7 +206,9 @@ impl Sqlite {
     /// The error of a failed append. Both a second writer and a repeated event violate a unique
     /// index; which one, the message doesn't say portably, so look.
     fn append_error(&mut self, error: sqlx::Error, events: &[Event]) -> StoreError {
-        let unique = error.as_database_error().is_some_and(|e| e.is_unique_violation());
+        let unique = error
+            .as_database_error()
+            .is_some_and(|e| e.is_unique_violation());
         if !unique {
             return store_error(&self.path, error);
         }
@@ -196,7 +223,12 @@ impl Sqlite {
     }
 
     fn repeated(&mut self, events: &[Event]) -> Option<Key> {
-        let mut keys: Vec<Key> = self.read_from(1).ok()?.iter().map(|s| Key::of(&s.event)).collect();
+        let mut keys: Vec<Key> = self
+            .read_from(1)
+            .ok()?
+            .iter()
+            .map(|s| Key::of(&s.event))
+            .collect();
         for key in events.iter().map(Key::of).filter(|k| k.unique()) {
             if keys.contains(&key) {
                 return Some(key);
@@ -209,9 +241,14 @@ impl Sqlite {
 
 impl Store for Sqlite {
     fn append(&mut self, time_ms: u64, events: &[Event]) -> Result<u64, StoreError> {
-        let rows = events.iter().zip(self.last + 1..).map(|(e, seq)| row(e, seq));
+        let rows = events
+            .iter()
+            .zip(self.last + 1..)
+            .map(|(e, seq)| row(e, seq));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let written = self.runtime.block_on(write(&mut self.connection, time_ms, &rows));
+        let written = self
+            .runtime
+            .block_on(write(&mut self.connection, time_ms, &rows));
         if let Err(e) = written {
             return Err(self.append_error(e, events));
         }
@@ -237,9 +274,16 @@ impl Store for Sqlite {
             if let Some(snapshot) = get::<Option<String>>(&self.path, r, 3)? {
                 join_snapshot(&mut event, snapshot);
             }
-            Ok(Stored { seq, time_ms: get::<i64>(&self.path, r, 1)? as u64, event })
+            Ok(Stored {
+                seq,
+                time_ms: get::<i64>(&self.path, r, 1)? as u64,
+                event,
+            })
         };
-        let events = rows.iter().map(stored).collect::<Result<Vec<_>, StoreError>>()?;
+        let events = rows
+            .iter()
+            .map(stored)
+            .collect::<Result<Vec<_>, StoreError>>()?;
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
         Ok(events)
     }
@@ -256,9 +300,16 @@ struct EventRow {
 fn row(event: &Event, seq: u64) -> Result<EventRow, StoreError> {
     let (event, snapshot) = split_snapshot(event);
     let key = Key::of(&event);
-    let body = serde_json::to_string(&event)
-        .map_err(|source| StoreError::Encode { kind: key.kind, source })?;
-    Ok(EventRow { seq: seq as i64, key, body, snapshot })
+    let body = serde_json::to_string(&event).map_err(|source| StoreError::Encode {
+        kind: key.kind,
+        source,
+    })?;
+    Ok(EventRow {
+        seq: seq as i64,
+        key,
+        body,
+        snapshot,
+    })
 }
 
 async fn write(
@@ -332,9 +383,15 @@ fn store_error(path: &Path, error: sqlx::Error) -> StoreError {
         Some(5 | 6) => StoreError::Busy { path },
         // Read-only, can't open (files beside it included), no permission.
         Some(8 | 14 | 3) => StoreError::ReadOnly { path },
-        Some(11) => StoreError::Corrupt { path, message: error.to_string() },
+        Some(11) => StoreError::Corrupt {
+            path,
+            message: error.to_string(),
+        },
         Some(13) => StoreError::DiskFull { path },
         Some(26) => StoreError::NotAStudy { path },
-        _ => StoreError::Database { path, source: Box::new(error) },
+        _ => StoreError::Database {
+            path,
+            source: Box::new(error),
+        },
     }
 }

@@ -81,7 +81,14 @@ impl Child {
             std::thread::spawn(move || read_lines(BufReader::new(pipe), serial, &sender));
         }
         let stdin = process.stdin.take();
-        Ok(Self { serial, process, stdin, stderr, tail, greeted: false })
+        Ok(Self {
+            serial,
+            process,
+            stdin,
+            stderr,
+            tail,
+            greeted: false,
+        })
     }
 
     pub(super) fn serial(&self) -> u64 {
@@ -156,14 +163,21 @@ impl Drop for Child {
 fn verdict_of(status: ExitStatus, said: &str, message: String) -> Verdict {
     // The words of Rust's allocation error, which aborts.
     if said.contains("memory allocation of") {
-        let failure = Failure { kind: FailureKind::OutOfMemory, message };
+        let failure = Failure {
+            kind: FailureKind::OutOfMemory,
+            message,
+        };
         return Verdict::Failed(JobFailure::Net(failure));
     }
     let own_fault = match (status.signal(), status.code()) {
         (Some(signal), _) => matches!(signal, 4 | 6 | 7 | 8 | 10 | 11 | 12 | 31),
         (None, code) => code != Some(0),
     };
-    if own_fault { Verdict::Crashed { message } } else { Verdict::Lost { message } }
+    if own_fault {
+        Verdict::Crashed { message }
+    } else {
+        Verdict::Lost { message }
+    }
 }
 
 fn read_lines(pipe: impl BufRead, serial: u64, sender: &Sender<News>) {

@@ -28,12 +28,21 @@ fn a_network_is_evaluated_once_and_learnt_from_each_time() {
         assert_eq!(trial.hash, original.hash);
         let measured = format!("trial-{}-measure", trial.id);
         let times = executor.begun.iter().filter(|j| **j == measured).count();
-        assert_eq!(times, usize::from(trial.duplicate_of.is_none()), "trial {}", trial.id);
+        assert_eq!(
+            times,
+            usize::from(trial.duplicate_of.is_none()),
+            "trial {}",
+            trial.id
+        );
     }
     let in_batch = study.trials().iter().any(|t| {
-        t.duplicate_of.is_some_and(|o| study.trial(o).unwrap().batch == t.batch)
+        t.duplicate_of
+            .is_some_and(|o| study.trial(o).unwrap().batch == t.batch)
     });
-    assert!(in_batch, "no duplicate within a batch: the test needs another seed");
+    assert!(
+        in_batch,
+        "no duplicate within a batch: the test needs another seed"
+    );
 }
 
 #[test]
@@ -47,7 +56,10 @@ fn all_of_a_batch_is_measured_before_any_of_it_trains() {
         .map(|job| {
             let mut parts = job.split('-').skip(1);
             let trial: u64 = parts.next().unwrap().parse().unwrap();
-            (study.trial(trial).unwrap().batch, parts.next() == Some("train"))
+            (
+                study.trial(trial).unwrap().batch,
+                parts.next() == Some("train"),
+            )
         })
         .collect();
     let begun = phases.clone();
@@ -64,7 +76,12 @@ fn the_largest_network_trains_first() {
     let trained: Vec<u64> = executor
         .begun
         .iter()
-        .filter_map(|j| j.strip_prefix("trial-")?.strip_suffix("-train")?.parse().ok())
+        .filter_map(|j| {
+            j.strip_prefix("trial-")?
+                .strip_suffix("-train")?
+                .parse()
+                .ok()
+        })
         .collect();
     let macs = |t: &u64| study.trial(*t).unwrap().metrics().map(|m| m.macs);
     let first: Vec<u64> = trained
@@ -72,7 +89,10 @@ fn the_largest_network_trains_first() {
         .filter(|t| study.trial(**t).unwrap().batch == 0)
         .filter_map(macs)
         .collect();
-    assert!(first.len() > 2 && first.is_sorted_by(|a, b| a >= b), "{first:?}");
+    assert!(
+        first.len() > 2 && first.is_sorted_by(|a, b| a >= b),
+        "{first:?}"
+    );
 }
 
 #[test]
@@ -105,15 +125,26 @@ fn networks_over_a_limit_are_neither_measured_nor_trained() {
         let study = bench.study();
         let mut infeasible = 0;
         for trial in study.trials().iter().filter(|t| t.duplicate_of.is_none()) {
-            let begun = executor.begun.iter().any(|j| *j == format!("trial-{}-measure", trial.id));
-            if let Some(Outcome::Infeasible { reason, value, allowed }) = &trial.outcome {
+            let begun = executor
+                .begun
+                .iter()
+                .any(|j| *j == format!("trial-{}-measure", trial.id));
+            if let Some(Outcome::Infeasible {
+                reason,
+                value,
+                allowed,
+            }) = &trial.outcome
+            {
                 infeasible += 1;
                 assert!(*reason == limit && value > allowed && !begun, "{trial:?}");
             } else {
                 assert!(begun, "{trial:?}");
             }
         }
-        assert!(infeasible > 0 && infeasible < study.counts().distinct, "{limit:?} {infeasible}");
+        assert!(
+            infeasible > 0 && infeasible < study.counts().distinct,
+            "{limit:?} {infeasible}"
+        );
     }
 }
 
@@ -128,7 +159,10 @@ fn networks_far_over_the_target_are_not_trained() {
     let study = bench.study();
     let mut slow = 0;
     for trial in study.trials() {
-        let trained = executor.begun.iter().any(|j| *j == format!("trial-{}-train", trial.id));
+        let trained = executor
+            .begun
+            .iter()
+            .any(|j| *j == format!("trial-{}-train", trial.id));
         match &trial.outcome {
             Some(Outcome::TooSlow { latency, accuracy }) => {
                 slow += 1;
@@ -151,7 +185,10 @@ fn a_worker_that_dies_is_tried_again_and_then_unobserved() {
     plan.failures.first = 0;
     plan.finalists = 0;
     let mut bench = Bench::new(&plan);
-    let faults = Faults { lost: 0.4, ..Faults::NONE };
+    let faults = Faults {
+        lost: 0.4,
+        ..Faults::NONE
+    };
     // The first jobs, which the study can't do without, must pass: choose the seed so.
     let seed = (0..100).find(|seed| {
         let mut probe = Bench::new(&plan);
@@ -169,7 +206,10 @@ fn a_worker_that_dies_is_tried_again_and_then_unobserved() {
             assert_eq!(trial.reward, None);
         }
     }
-    let retried = bench.updates.iter().any(|u| matches!(u, Update::Retry { attempt: 2, .. }));
+    let retried = bench
+        .updates
+        .iter()
+        .any(|u| matches!(u, Update::Retry { attempt: 2, .. }));
     assert!(retried);
 }
 
@@ -180,7 +220,10 @@ fn a_network_that_crashes_its_worker_each_time_has_failed() {
     plan.failures.share = 1.0;
     plan.failures.first = 0;
     plan.finalists = 0;
-    let faults = Faults { crashed: 0.3, ..Faults::NONE };
+    let faults = Faults {
+        crashed: 0.3,
+        ..Faults::NONE
+    };
     let run = |seed| {
         let mut bench = Bench::new(&plan);
         let mut executor = Simulated::new(2, seed, faults, &bench.clock);
@@ -188,9 +231,9 @@ fn a_network_that_crashes_its_worker_each_time_has_failed() {
     };
     let bench = (0..100).find_map(run).unwrap();
     let study = bench.study();
-    let crashed = study.trials().iter().filter(|t| {
-        matches!(&t.outcome, Some(Outcome::Failed(f)) if f.kind == FailureKind::Crashed)
-    });
+    let crashed = study.trials().iter().filter(
+        |t| matches!(&t.outcome, Some(Outcome::Failed(f)) if f.kind == FailureKind::Crashed),
+    );
     let crashed: Vec<_> = crashed.collect();
     assert!(!crashed.is_empty());
     assert!(crashed.iter().all(|t| t.reward == Some(0.0)));
@@ -208,7 +251,13 @@ fn the_final_stage_trains_measures_tests_and_exports() {
         assert_eq!(times, 1, "{name}");
     }
     for result in study.finals() {
-        let FinalOutcome::Done { files, test_accuracy, latency, .. } = &result.outcome else {
+        let FinalOutcome::Done {
+            files,
+            test_accuracy,
+            latency,
+            ..
+        } = &result.outcome
+        else {
             panic!("{result:?}")
         };
         assert!(test_accuracy.is_some());
@@ -221,7 +270,7 @@ fn the_final_stage_trains_measures_tests_and_exports() {
     }
     let winner = summary.winner.unwrap();
     let onnx = bench.dir.path().join(format!("models/trial-{winner}.onnx"));
-    let file = mnas_deploy::read_model(&std::fs::read(onnx).unwrap()).unwrap();
+    let file = mnas_deploy::read_model(std::fs::read(onnx).unwrap()).unwrap();
     assert_eq!(file.1.classes, ["a", "b", "c", "d"]);
     let phases: Vec<Phase> = bench
         .updates
@@ -231,14 +280,21 @@ fn the_final_stage_trains_measures_tests_and_exports() {
             _ => None,
         })
         .collect();
-    let last = [Phase::References, Phase::FinalTrain, Phase::FinalMeasure, Phase::Export];
+    let last = [
+        Phase::References,
+        Phase::FinalTrain,
+        Phase::FinalMeasure,
+        Phase::Export,
+    ];
     assert_eq!(phases[phases.len() - 4..], last);
 }
 
 #[test]
 fn the_target_can_be_a_reference() {
     let mut plan = plan();
-    plan.target = Target::Reference { name: "mobilenet-v2-small".into() };
+    plan.target = Target::Reference {
+        name: "mobilenet-v2-small".into(),
+    };
     plan.too_slow = 1e6;
     let mut bench = Bench::new(&plan);
     bench.complete();
@@ -247,8 +303,14 @@ fn the_target_can_be_a_reference() {
     assert_eq!(target.reference.as_deref(), Some("mobilenet-v2-small"));
     assert_eq!(target.latency.as_ref().unwrap().median_ms, target.target_ms);
     // At its own latency a family is represented by the network itself.
-    let reference = study.finalists().iter().find(|e| e.kind == FinalKind::Reference).unwrap();
+    let reference = study
+        .finalists()
+        .iter()
+        .find(|e| e.kind == FinalKind::Reference)
+        .unwrap();
     assert_eq!(reference.name, "mobilenet-v2-small");
-    let Event::Target { .. } = &bench.store.events()[1].event else { panic!() };
+    let Event::Target { .. } = &bench.store.events()[1].event else {
+        panic!()
+    };
     assert_eq!(view::winner(&study), bench.complete().winner);
 }

@@ -10,7 +10,11 @@ use crate::store::Memory;
 /// A seed's faults: from none to 15 % of attempts.
 fn faults(seed: u64) -> Faults {
     let share = |of: u64| (seed / of % 4) as f64 * 0.05;
-    Faults { lost: share(1), crashed: share(4), stale: share(16) * 2.0 }
+    Faults {
+        lost: share(1),
+        crashed: share(4),
+        stale: share(16) * 2.0,
+    }
 }
 
 #[test]
@@ -28,7 +32,8 @@ fn studies_survive_their_workers() {
         let workers = 1 + (seed % 4) as usize;
         for round in 0u64.. {
             assert!(round < 40, "seed {seed}: no end in sight");
-            let mut executor = Simulated::new(workers, seed * 100 + round, faults(seed), &bench.clock);
+            let mut executor =
+                Simulated::new(workers, seed * 100 + round, faults(seed), &bench.clock);
             executor.stop_after = (round % 3 == 1).then(|| (7, bench.stop.clone()));
             match bench.run(&mut executor, None) {
                 Ok(summary) if summary.ended => break,
@@ -48,7 +53,10 @@ fn studies_survive_their_workers() {
         }
         let study = bench.study();
         assert_eq!(study.trials().len(), 24, "seed {seed}");
-        assert!(study.open_batch().is_none() && study.ended_ms().is_some(), "seed {seed}");
+        assert!(
+            study.open_batch().is_none() && study.ended_ms().is_some(),
+            "seed {seed}"
+        );
         for trial in study.trials() {
             assert!(trial.outcome.is_some(), "seed {seed} trial {}", trial.id);
         }
@@ -56,7 +64,10 @@ fn studies_survive_their_workers() {
         ended += 1;
     }
     assert_eq!(ended, 200);
-    assert!(restarts > 50 && lost > 0, "{restarts} restarts, {lost} lost: the faults don't bite");
+    assert!(
+        restarts > 50 && lost > 0,
+        "{restarts} restarts, {lost} lost: the faults don't bite"
+    );
 }
 
 #[test]
@@ -67,7 +78,11 @@ fn faults_that_are_overcome_change_nothing() {
     calm.complete();
     for seed in 0..20 {
         let mut bench = Bench::new(&plan);
-        let faults = Faults { lost: 0.2, crashed: 0.1, stale: 0.3 };
+        let faults = Faults {
+            lost: 0.2,
+            crashed: 0.1,
+            stale: 0.3,
+        };
         let mut executor = Simulated::new(3, seed, faults, &bench.clock);
         bench.run(&mut executor, None).unwrap();
         assert_eq!(course(&bench.study()), course(&calm.study()), "seed {seed}");
