@@ -180,7 +180,7 @@ fn proposals(view: &View) -> Vec<String> {
     let f = &view.facts;
     let mut from = vec![];
     if let Some(space) = &f.space {
-        let size = f.space_size_log10.map(|d| format!(", 10^{d:.1} points"));
+        let size = f.space_size_log10.map(|d| format!(", 10^{d:.1} samples"));
         let decisions = f.decisions.map(|n| format!(", {}", count(n, "decision")));
         from.push(format!(
             "Space {space}{}{}.",

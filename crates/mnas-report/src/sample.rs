@@ -5,7 +5,7 @@ use mnas_net::{NetSpec, Purpose, Shape, Stream, cost, stream, zoo};
 use mnas_search::{
     CurvePoint, Diagnostics, Event, Failure, FailureKind, FinalEntry, FinalKind, FinalOutcome,
     FinalResult, LatencyRecord, LatencySource, Limit, Metrics, Objective, ObjectiveKind, Outcome,
-    Proposal, Study, VERSION,
+    Proposal, Space, Study, VERSION,
 };
 use serde_json::{Value, json};
 
@@ -21,9 +21,6 @@ stem_k3_s1_c8
 {cn,ds,ir_e3,ir_e6}_r{1,2,3}_k{3,5}_s1_c{64,80,96}_se{0,0.25}
 head_c256_drop0.2
 ";
-
-/// Choices of the space's five holes per block.
-const HOLES: [usize; 5] = [4, 3, 2, 3, 2];
 
 /// What a made-up study holds.
 #[derive(Debug, Clone, Copy)]
@@ -47,10 +44,16 @@ impl Sample {
 
     /// Its events.
     pub(crate) fn events(self) -> Vec<Event> {
+        let space = Space::parse("sample", SPACE).expect("the made-up space is one");
         let mut tale = Tale {
             sample: self,
             random: stream(self.seed, 0, Purpose::Sample),
-            leanings: vec![[1.0; 4]; 3 * HOLES.len()],
+            leanings: space
+                .decisions()
+                .iter()
+                .map(|d| vec![1.0; d.choices.len()])
+                .collect(),
+            space,
             events: vec![],
             known: vec![],
         };
@@ -97,7 +100,8 @@ struct Tale {
     sample: Sample,
     random: Stream,
     /// Weights of the choices, which move towards what was rewarded.
-    leanings: Vec<[f64; 4]>,
+    leanings: Vec<Vec<f64>>,
+    space: Space,
     events: Vec<Event>,
     /// Distinct trials with tokens, hash, outcome and reward.
     known: Vec<(Proposal, Outcome, Option<f64>)>,
@@ -181,7 +185,7 @@ impl Tale {
         } else {
             self.tokens()
         };
-        let spec = spec(&tokens).canonical();
+        let spec = self.space.decode(&tokens).expect("tokens are of the space");
         let hash = spec.hash();
         let lost = |o: &Outcome| matches!(o, Outcome::Lost { .. });
         let original = self.known.iter().rev().find(|k| k.0.hash == hash);
@@ -197,7 +201,7 @@ impl Tale {
     fn tokens(&mut self) -> Vec<u16> {
         (0..self.leanings.len())
             .map(|i| {
-                let weights = &self.leanings[i][..HOLES[i % HOLES.len()]];
+                let weights = &self.leanings[i];
                 let mut at = self.random.uniform() * weights.iter().sum::<f64>();
                 let hit = weights.iter().position(|w| {
                     at -= w;
@@ -219,11 +223,7 @@ impl Tale {
         let probabilities: Vec<Vec<f64>> = self
             .leanings
             .iter()
-            .enumerate()
-            .map(|(i, row)| {
-                let row = &row[..HOLES[i % HOLES.len()]];
-                row.iter().map(|w| w / row.iter().sum::<f64>()).collect()
-            })
+            .map(|row| row.iter().map(|w| w / row.iter().sum::<f64>()).collect())
             .collect();
         let entropy = |p: &Vec<f64>| {
             let nats: f64 = p.iter().map(|x| -x * x.ln()).sum();
@@ -408,23 +408,6 @@ impl Tale {
                 .into(),
         }
     }
-}
-
-/// The network of a sample.
-fn spec(tokens: &[u16]) -> NetSpec {
-    let widths = [[16, 24, 32], [32, 40, 64], [64, 80, 96]];
-    let strides = [2, 2, 1];
-    let mut text = String::from("stem_k3_s1_c8\n");
-    for (i, t) in tokens.chunks(HOLES.len()).enumerate() {
-        let at = |j: usize| usize::from(t[j]);
-        let op = ["cn", "ds", "ir_e3", "ir_e6"][at(0)];
-        let (kernel, width) = ([3, 5][at(2)], widths[i][at(3)]);
-        let squeeze = ["0", "0.25"][at(4)];
-        let (repeats, stride) = (at(1) + 1, strides[i]);
-        text += &format!("{op}_r{repeats}_k{kernel}_s{stride}_c{width}_se{squeeze}\n");
-    }
-    text += "head_c256_drop0.2";
-    text.parse().expect("the made-up space gives networks")
 }
 
 fn size(spec: &str) -> (u64, u64) {

@@ -179,6 +179,6 @@ fn next(out: &mut String, view: &View) {
         "the charts as SVG files",
     ));
     for (command, why) in lines {
-        let _ = writeln!(out, "  {command:<48}{why}");
+        let _ = writeln!(out, "  {command:<50}{why}");
     }
 }

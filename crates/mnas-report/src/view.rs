@@ -136,7 +136,7 @@ pub struct Facts {
     pub target_from: Option<String>,
     /// Name of the search space.
     pub space: Option<String>,
-    /// Decimal logarithm of the number of points in the space.
+    /// Decimal logarithm of the number of samples of the space.
     pub space_size_log10: Option<f64>,
     /// Number of decisions in the space.
     pub decisions: Option<u64>,

@@ -115,7 +115,7 @@ fn beliefs(beliefs: &[Belief]) -> Markup {
                         b { (belief.decision) }
                         span {
                             @for (i, (choice, p)) in sorted(belief).iter().enumerate() {
-                                @let text = format!("{choice} {} %", significant(100.0 * p));
+                                @let text = format!("{choice}: {} %", significant(100.0 * p));
                                 @if i == 0 { strong { (text) } } @else { em { (text) } }
                                 " "
                             }

@@ -34,7 +34,7 @@ pub(super) fn section(view: &View) -> Markup {
                             }
                         }
                         p class="note" {
-                            "Each is the last layer of its block; a block's first layer has its stride. "
+                            "Each is the last layer of the first block named, with its shapes; a block's first layer has its stride. "
                             "MBConv6 expands channels six times; SE is squeeze-excitation; BN is batch norm."
                         }
                     }

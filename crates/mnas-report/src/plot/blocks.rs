@@ -106,24 +106,27 @@ fn features(stage: &Stage) -> String {
     }
 }
 
-/// What is inside a layer of each kind that the network has, each kind once.
+/// What is inside a layer of each kind that the network has, each kind once with the blocks of it.
 pub(crate) fn layers(net: &Architecture) -> Vec<(String, Markup)> {
-    let mut seen: Vec<(String, bool, Option<String>)> = vec![];
-    let mut drawn = vec![];
+    let mut kinds: Vec<(&Stage, Vec<&str>)> = vec![];
     for stage in &net.stages {
         if matches!(stage.kind, StageKind::Stem | StageKind::Head) {
             continue;
         }
-        let key = (stage.title.clone(), stage.squeeze, stage.skip.clone());
-        if seen.contains(&key) {
-            continue;
+        let key = |s: &Stage| (s.title.clone(), s.squeeze, s.skip.clone());
+        let number = stage.name.trim_start_matches("block ");
+        match kinds.iter_mut().find(|k| key(k.0) == key(stage)) {
+            Some((_, numbers)) => numbers.push(number),
+            None => kinds.push((stage, vec![number])),
         }
-        seen.push(key);
-        let title = format!("{}: {}", stage.name, stage.title);
-        let picture = layer(stage, &title);
-        drawn.push((title, picture));
     }
-    drawn
+    let draw = |(stage, numbers): (&Stage, Vec<&str>)| {
+        let plural = if numbers.len() == 1 { "" } else { "s" };
+        let title = format!("block{plural} {}: {}", numbers.join(", "), stage.title);
+        let picture = layer(stage, &title);
+        (title, picture)
+    };
+    kinds.into_iter().map(draw).collect()
 }
 
 const LAYER_WIDTH: f64 = 236.0;

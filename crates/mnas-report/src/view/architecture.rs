@@ -23,7 +23,7 @@ pub struct Architecture {
 /// Stem, one block (a line of the spec) or head.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    /// `stem`, `block 1`, ..., `head`.
+    /// `stem`, `block 0`, ..., `head`; numbered as the space's decisions and the graph's nodes are.
     pub name: String,
     /// Its line of the spec.
     pub line: String,
@@ -150,7 +150,7 @@ fn block_stage(index: usize, block: &Block, graph: &Graph, costs: &Cost) -> Opti
         Skip::Identity | Skip::None => "identity".into(),
     });
     Some(Stage {
-        name: format!("block {}", index + 1),
+        name: format!("block {index}"),
         line: block.to_string(),
         title: format!("{family} {0}×{0}", block.kernel),
         kind,

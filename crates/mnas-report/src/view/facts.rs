@@ -28,7 +28,7 @@ pub(super) fn facts(study: &Study, space: Option<&Space>) -> Facts {
             (None, _) => "given".into(),
         }),
         space: text(plan, "/space/name"),
-        space_size_log10: None,
+        space_size_log10: space.map(Space::size_log10),
         decisions: space.map(|s| s.decisions().len() as u64),
         algorithm: text(plan, "/controller/algorithm"),
         objective: study.objective().map(|o| formula(&o)),
@@ -43,10 +43,7 @@ pub(super) fn facts(study: &Study, space: Option<&Space>) -> Facts {
 /// The study's space, where its text still parses.
 pub(super) fn space(study: &Study) -> Option<Space> {
     let name = text(study.plan(), "/space/name").unwrap_or_default();
-    {
-        let _ = name;
-        None
-    }
+    Space::parse(&name, study.space_text()).ok()
 }
 
 /// The image's shape.

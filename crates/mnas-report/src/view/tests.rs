@@ -124,8 +124,12 @@ fn beliefs_have_the_names_of_the_decisions_they_fit() {
     assert_eq!(beliefs[7].decision, "block2.2");
     assert_eq!(beliefs[7].choices[1].0, "choice 1");
 
-    let mut view = View::of(&study);
-    view.beliefs = beliefs;
+    let view = View::of(&study);
+    assert_eq!(view.beliefs.len(), 15);
+    assert_eq!(
+        view.beliefs[2].decision,
+        facts::space(&study).unwrap().decisions()[2].name
+    );
     let page = crate::html(&view);
     assert!(page.contains("What the controller would choose now (15 decisions)"));
 
