@@ -152,7 +152,7 @@ pub fn dense_forward(
                         row: outputs,
                         accumulate: lines.start > 0,
                     };
-                    let b = right.0.from_column(columns.start, lanes);
+                    let b = right.0.at_column(columns.start, lanes);
                     let from = b.start.add(lines.start * shape.line() * b.step);
                     let b = Right { start: from, ..b };
                     product(
@@ -216,7 +216,7 @@ fn pack_forward(workers: &Workers, shape: &DenseShape, weights: &[f32], packed: 
         let mine = share(vectors, 1, task, tasks);
         // SAFETY: tasks own disjoint vectors.
         let out = unsafe { space.part(mine.start * k * lanes..mine.end * k * lanes) };
-        pack(weights, (k, n), (1, k), lanes, mine, out);
+        pack(workers.isa(), weights, (k, n), (1, k), mine, out);
     });
 }
 
@@ -230,25 +230,58 @@ fn layout(
     lines: &Range<usize>,
     out: &mut [f32],
 ) {
+    assert!(out.len() >= rows.len() * lines.len() * shape.line());
+    assert_eq!(x.len(), shape.window.inputs() * shape.inputs);
+    // SAFETY: sizes as asserted; the window's ranges stay within the image.
+    unsafe { layout_rows(isa, shape, x.as_ptr(), rows, lines, out.as_mut_ptr()) };
+}
+
+dispatched!(unsafe fn layout_rows = layout_v(
+    shape: &DenseShape, x: *const f32, rows: &Range<usize>, lines: &Range<usize>, out: *mut f32,
+));
+
+/// # Safety
+/// `x` must hold the images, `out` the patches.
+#[inline(always)]
+unsafe fn layout_v<V: Vector>(
+    shape: &DenseShape,
+    x: *const f32,
+    rows: &Range<usize>,
+    lines: &Range<usize>,
+    out: *mut f32,
+) {
     let (w, c, line) = (&shape.window, shape.inputs, shape.line());
-    assert!(out.len() >= rows.len() * lines.len() * line);
-    for (p, patch) in rows.clone().zip(out.chunks_exact_mut(lines.len() * line)) {
-        let (image, o, q) = place(w, p);
-        let (ys, xs) = (w.rows_at(o), w.columns_at(q));
-        for (kh, part) in lines.clone().zip(patch.chunks_exact_mut(line)) {
-            if !ys.contains(&kh) || xs.is_empty() {
-                part.fill(0.0);
-                continue;
+    let (mut image, mut o, mut q) = place(w, rows.start);
+    let mut ys = w.rows_at(o);
+    let mut to = out;
+    for _ in rows.clone() {
+        let xs = w.columns_at(q);
+        for kh in lines.clone() {
+            // SAFETY: the window's row and columns lie in the image; `to` advances by one line.
+            unsafe {
+                if !ys.contains(&kh) || xs.is_empty() {
+                    zero_v::<V>(to, line);
+                } else {
+                    let y = image * w.h + o * w.stride + kh - w.before[0];
+                    let column = q * w.stride + xs.start - w.before[1];
+                    let from = x.add((y * w.w + column) * c);
+                    let (head, inner) = (xs.start * c, xs.len() * c);
+                    if inner < line {
+                        zero_v::<V>(to, head);
+                        zero_v::<V>(to.add(head + inner), line - head - inner);
+                    }
+                    copy_v::<V>(from, to.add(head), inner);
+                }
+                to = to.add(line);
             }
-            let (head, rest) = part.split_at_mut(xs.start * c);
-            let (inner, tail) = rest.split_at_mut(xs.len() * c);
-            let at = ((image * w.h + o * w.stride + kh - w.before[0]) * w.w) * c;
-            let at = at + (q * w.stride + xs.start - w.before[1]) * c;
-            let source = &x[at..at + inner.len()];
-            head.fill(0.0);
-            tail.fill(0.0);
-            // SAFETY: both slices have the same length.
-            unsafe { copy(isa, source.as_ptr(), inner.as_mut_ptr(), inner.len()) };
+        }
+        q += 1;
+        if q == w.out_w {
+            (q, o) = (0, o + 1);
+            if o == w.out_h {
+                (o, image) = (0, image + 1);
+            }
+            ys = w.rows_at(o);
         }
     }
 }
@@ -259,7 +292,6 @@ fn place(w: &Window, p: usize) -> (usize, usize, usize) {
     (p / pixels, p % pixels / w.out_w, p % w.out_w)
 }
 
-dispatched!(unsafe fn copy = copy_v(from: *const f32, to: *mut f32, len: usize));
 dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
 
 /// # Safety
@@ -270,6 +302,20 @@ unsafe fn copy_v<V: Vector>(from: *const f32, to: *mut f32, len: usize) {
     unsafe {
         channel_blocks!(V, len, |j, n, FULL| {
             V::get::<FULL>(from.add(j), n).put::<FULL>(to.add(j), n);
+        });
+    }
+}
+
+/// `to = 0`.
+///
+/// # Safety
+/// `len` floats at the pointer.
+#[inline(always)]
+unsafe fn zero_v<V: Vector>(to: *mut f32, len: usize) {
+    // SAFETY: blocks stay within len.
+    unsafe {
+        channel_blocks!(V, len, |j, n, FULL| {
+            V::zero().put::<FULL>(to.add(j), n);
         });
     }
 }
@@ -473,14 +519,8 @@ impl Backward<'_> {
             let out = unsafe { space.part(kh * line_len..(kh + 1) * line_len) };
             let from = &weights[kh * line..];
             let vectors = 0..line.div_ceil(lanes);
-            pack(
-                from,
-                (outputs, line),
-                (shape.patch(), 1),
-                lanes,
-                vectors,
-                out,
-            );
+            let strides = (shape.patch(), 1);
+            pack(self.isa, from, (outputs, line), strides, vectors, out);
         });
         let image_len = w.h * w.w * shape.inputs;
         let (target, packed_ref) = (Shared::new(out), &packed);

@@ -132,7 +132,7 @@ pub fn pointwise_forward(
                     isa,
                     e,
                     left,
-                    factors.right.0.from_column(columns.start, lanes),
+                    factors.right.0.at_column(columns.start, lanes),
                     c,
                 );
                 let size = Size { rows: n, width };
@@ -306,7 +306,8 @@ fn pack_parallel(
     (k, n): (usize, usize),
     strides: (usize, usize),
 ) -> Floats {
-    let lanes = workers.isa().lanes();
+    let isa = workers.isa();
+    let lanes = isa.lanes();
     let mut packed = std::mem::take(&mut workers.packed);
     let len = packed_len(k, n, lanes);
     let space = Shared::new(packed.at_least(len));
@@ -316,7 +317,7 @@ fn pack_parallel(
         let mine = share(vectors, 1, task, tasks);
         // SAFETY: tasks own disjoint vectors.
         let out = unsafe { space.part(mine.start * k * lanes..mine.end * k * lanes) };
-        pack(weights, (k, n), strides, lanes, mine, out);
+        pack(isa, weights, (k, n), strides, mine, out);
     });
     packed
 }
@@ -575,7 +576,7 @@ impl Backward<'_> {
                 );
                 let columns = share(inputs, lanes, at.1, column_tasks);
                 let rows = self.shape.row_range(at.0, row_tasks);
-                let right = right.0.from_column(columns.start, lanes);
+                let right = right.0.at_column(columns.start, lanes);
                 self.input_task(rows, &columns, right, s, scratch).scatter(
                     &totals,
                     at.0 * 2 * inputs,

@@ -3,7 +3,7 @@
 //! `B` is read as vectors of columns, either packed ([`Packed`]) or in place; `A` is read one
 //! value at a time with free strides, so the same kernel serves `x·Wᵀ`, `g·W` and `gᵀ·x`.
 
-use crate::isa::dispatched;
+use crate::isa::{Isa, dispatched};
 use crate::simd::Vector;
 
 /// Left factor: `A(i, k)` lies at `start + i * row + k * step`.
@@ -35,7 +35,7 @@ pub(crate) struct Out {
     pub(crate) accumulate: bool,
 }
 
-/// Extents: `C` is `m x n`, summed over `k`.
+/// Extents: `C` is `m x n`, summed over `k`, none of them 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Extents {
     pub(crate) m: usize,
@@ -61,7 +61,7 @@ impl Right {
     }
 
     /// The part from column `j` (a multiple of `lanes`) on.
-    pub(crate) fn from_column(self, j: usize, lanes: usize) -> Self {
+    pub(crate) fn at_column(self, j: usize, lanes: usize) -> Self {
         debug_assert!(j.is_multiple_of(lanes));
         Self {
             start: self.start.wrapping_add(j / lanes * self.column),
@@ -71,15 +71,17 @@ impl Right {
 }
 
 /// Packs vectors of columns `vectors` of `B` (`B(k, j)` at `b[k * step + j * column]`) into `out`,
-/// the whole of whose first vector is at index 0: `[vector][k][lane]`, missing lanes 0.
+/// the whole of whose first vector is at index 0: `[vector][k][lane]`, missing lanes 0. One of
+/// `step` and `column` is 1.
 pub(crate) fn pack(
+    isa: Isa,
     b: &[f32],
     (k, n): (usize, usize),
     (step, column): (usize, usize),
-    lanes: usize,
     vectors: std::ops::Range<usize>,
     out: &mut [f32],
 ) {
+    let lanes = isa.lanes();
     for (v, panel) in vectors.zip(out.chunks_exact_mut(k * lanes)) {
         let j = v * lanes;
         let width = lanes.min(n - j);
@@ -89,20 +91,58 @@ pub(crate) fn pack(
                 line[width..].fill(0.0);
             }
         } else {
-            if width < lanes {
-                panel.fill(0.0);
-            }
-            // Blocks of 16 keep both the lines read and the lines written in the first cache.
-            for k0 in (0..k).step_by(16) {
-                let end = (k0 + 16).min(k);
-                for lane in 0..width {
-                    let source = &b[(j + lane) * column..];
-                    for kk in k0..end {
-                        panel[kk * lanes + lane] = source[kk * step];
-                    }
-                }
-            }
+            assert_eq!(step, 1, "packing: one stride is 1");
+            pack_transposed(isa, &b[j * column..], (k, width), column, panel);
         }
+    }
+}
+
+/// One vector of columns whose `k` values lie contiguous, `column` apart.
+fn pack_transposed(
+    isa: Isa,
+    b: &[f32],
+    (k, width): (usize, usize),
+    column: usize,
+    panel: &mut [f32],
+) {
+    let lanes = isa.lanes();
+    assert!(b.len() >= (width - 1) * column + k && panel.len() == k * lanes);
+    if width < lanes {
+        panel.fill(0.0);
+    }
+    let (whole_k, whole_j) = (k / 8 * 8, width / 8 * 8);
+    let (from, to) = (b.as_ptr(), panel.as_mut_ptr());
+    for j in (0..whole_j).step_by(8) {
+        // SAFETY: blocks of 8 columns from j by whole_k values lie within b and the panel.
+        unsafe { transpose(isa, from.add(j * column), column, to.add(j), lanes, whole_k) };
+    }
+    for j in 0..width {
+        let done = if j < whole_j { whole_k } else { 0 };
+        for kk in done..k {
+            panel[kk * lanes + j] = b[j * column + kk];
+        }
+    }
+}
+
+dispatched!(unsafe fn transpose = transpose_v(
+    from: *const f32, from_row: usize, to: *mut f32, to_row: usize, k: usize,
+));
+
+/// Eight rows of `k` values (a multiple of 8) to `k` rows of eight.
+///
+/// # Safety
+/// Both must be valid for these extents.
+#[inline(always)]
+unsafe fn transpose_v<V: Vector>(
+    from: *const f32,
+    from_row: usize,
+    to: *mut f32,
+    to_row: usize,
+    k: usize,
+) {
+    for kk in (0..k).step_by(8) {
+        // SAFETY: the caller vouches for the extents.
+        unsafe { V::transpose_8x8(from.add(kk), from_row, to.add(kk * to_row), to_row) };
     }
 }
 
@@ -114,6 +154,7 @@ dispatched!(pub(crate) unsafe fn product = product_v(e: Extents, a: Left, b: Rig
 /// The pointers must be valid for the extents and strides, and `C` overlap neither factor.
 #[inline(always)]
 unsafe fn product_v<V: Vector>(e: Extents, a: Left, b: Right, c: Out) {
+    debug_assert!(e.m > 0 && e.n > 0 && e.k > 0, "an empty product");
     let vectors = e.n.div_ceil(V::LEN);
     let whole = e.n / V::LEN;
     let mut v = 0;
@@ -168,8 +209,8 @@ unsafe fn rows<V: Vector, const N: usize, const PART: bool>(e: Extents, a: Left,
             };
             let take = if left >= most { most } else { left };
             i += match take {
-                16.. => block::<V, 16, N, PART>(e, a, b, c),
-                12.. => block::<V, 12, N, PART>(e, a, b, c),
+                16.. if N == 1 => block::<V, 16, N, PART>(e, a, b, c),
+                12.. if N <= 2 => block::<V, 12, N, PART>(e, a, b, c),
                 8.. => block::<V, 8, N, PART>(e, a, b, c),
                 6.. => block::<V, 6, N, PART>(e, a, b, c),
                 4.. => block::<V, 4, N, PART>(e, a, b, c),
@@ -194,27 +235,33 @@ unsafe fn block<V: Vector, const M: usize, const N: usize, const PART: bool>(
     // SAFETY: the caller vouches for M rows and N vectors of columns.
     unsafe {
         let last = e.n - (N - 1) * V::LEN;
-        let mut acc = [[V::zero(); N]; M];
-        let mut bp = b.start;
-        let mut ap = a.start;
-        for _ in 0..e.k {
-            let mut bv = [V::zero(); N];
-            for (j, v) in bv.iter_mut().enumerate() {
+        let columns = |bp: *const f32| -> [V; N] {
+            std::array::from_fn(|j| {
                 let p = bp.add(j * b.column);
-                *v = if PART && j == N - 1 {
+                if PART && j == N - 1 {
                     V::load_part(p, last)
                 } else {
                     V::load(p)
-                };
-            }
+                }
+            })
+        };
+        let (mut ap, mut bp) = (a.start, b.start);
+        // The first products initialise the sums: cleared first, they would go through memory.
+        let bv = columns(bp);
+        let mut acc: [[V; N]; M] = std::array::from_fn(|i| {
+            let av = V::splat(*ap.add(i * a.row));
+            bv.map(|v| av.mul(v))
+        });
+        for _ in 1..e.k {
+            ap = ap.add(a.step);
+            bp = bp.add(b.step);
+            let bv = columns(bp);
             for (i, row) in acc.iter_mut().enumerate() {
                 let av = V::splat(*ap.add(i * a.row));
                 for (sum, v) in row.iter_mut().zip(bv) {
                     *sum = av.mul_add(v, *sum);
                 }
             }
-            bp = bp.add(b.step);
-            ap = ap.add(a.step);
         }
         for (i, row) in acc.iter().enumerate() {
             for (j, sum) in row.iter().enumerate() {
@@ -240,7 +287,6 @@ unsafe fn block<V: Vector, const M: usize, const N: usize, const PART: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::Isa;
     use crate::test_data::{close, isas, values};
     use proptest::prelude::*;
 
@@ -255,15 +301,15 @@ mod tests {
             .collect();
         let lanes = isa.lanes();
         let mut space = vec![f32::NAN; packed_len(k, n, lanes)];
-        pack(&b, (k, n), (n, 1), lanes, 0..n.div_ceil(lanes), &mut space);
+        pack(isa, &b, (k, n), (n, 1), 0..n.div_ceil(lanes), &mut space);
         let mut transposed = vec![0.0; k * n];
         (0..k * n).for_each(|i| transposed[i % n * k + i / n] = b[i]);
         let mut again = vec![f32::NAN; space.len()];
         pack(
+            isa,
             &transposed,
             (k, n),
             (1, k),
-            lanes,
             0..n.div_ceil(lanes),
             &mut again,
         );

@@ -41,6 +41,9 @@ pub(crate) trait Vector: Copy {
     /// `self` where `a >= b`, else 0.
     unsafe fn keep_ge(self, a: Self, b: Self) -> Self;
 
+    /// Writes the transpose of an 8 by 8 block: `to[j * to_row + i] = from[i * from_row + j]`.
+    unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
+
     #[inline(always)]
     unsafe fn zero() -> Self {
         // SAFETY: the caller has the instruction set.

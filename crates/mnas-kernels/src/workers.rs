@@ -9,64 +9,119 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::isa::Isa;
 
+/// Floats that start at a cache line. Dereferences to a slice.
+#[derive(Debug, Default)]
+pub struct Floats {
+    memory: Memory,
+    len: usize,
+}
+
 /// A cache line of floats; gives [`Floats`] its alignment.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
-/// Floats that start at a cache line. Dereferences to a slice.
-#[derive(Debug, Clone, Default)]
-pub struct Floats {
-    lines: Vec<Line>,
-    len: usize,
+/// Zeroed memory that starts at a cache line.
+#[derive(Debug)]
+enum Memory {
+    Lines(Vec<Line>),
+    /// Mapped, so that the system may use large pages: with small ones, a third of a step's time
+    /// goes to address translation and to prefetches that end at page borders.
+    Mapped(memmap2::MmapMut),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory::Lines(vec![])
+    }
+}
+
+impl Memory {
+    /// Bytes from which memory is mapped: two of the usual large pages.
+    const MAPPED: usize = 4 << 20;
+
+    fn try_zeros(floats: usize) -> Option<Self> {
+        let lines = floats.div_ceil(16);
+        let bytes = lines.checked_mul(size_of::<Line>())?;
+        if bytes >= Self::MAPPED {
+            let map = memmap2::MmapMut::map_anon(bytes).ok()?;
+            // Advice only: where the system declines, memory is as good as any other.
+            #[cfg(target_os = "linux")]
+            let _ = map.advise(memmap2::Advice::HugePage);
+            return Some(Memory::Mapped(map));
+        }
+        let mut memory = vec![];
+        memory.try_reserve_exact(lines).ok()?;
+        memory.resize(lines, Line([0.0; 16]));
+        Some(Memory::Lines(memory))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Memory::Lines(lines) => lines.capacity() * size_of::<Line>(),
+            Memory::Mapped(map) => map.len(),
+        }
+    }
+
+    fn start(&self) -> *const f32 {
+        match self {
+            Memory::Lines(lines) => lines.as_ptr().cast(),
+            Memory::Mapped(map) => map.as_ptr().cast(),
+        }
+    }
+
+    fn start_mut(&mut self) -> *mut f32 {
+        match self {
+            Memory::Lines(lines) => lines.as_mut_ptr().cast(),
+            Memory::Mapped(map) => map.as_mut_ptr().cast(),
+        }
+    }
 }
 
 impl Floats {
     /// `len` zeros.
+    ///
+    /// # Panics
+    /// Where the system has no memory for them; see [`Floats::try_zeros`].
     pub fn zeros(len: usize) -> Self {
-        Self {
-            lines: vec![Line([0.0; 16]); len.div_ceil(16)],
-            len,
-        }
+        Self::try_zeros(len).unwrap_or_else(|| panic!("no memory for {len} floats"))
     }
 
     /// `len` zeros, or `None` where the system has no memory for them.
     pub fn try_zeros(len: usize) -> Option<Self> {
-        let mut lines = vec![];
-        lines.try_reserve_exact(len.div_ceil(16)).ok()?;
-        lines.resize(len.div_ceil(16), Line([0.0; 16]));
-        Some(Self { lines, len })
+        Some(Self {
+            memory: Memory::try_zeros(len)?,
+            len,
+        })
     }
 
-    /// The first `len` floats, growing (with zeros) where there are fewer; contents are what
-    /// was last written.
+    /// The first `len` floats, growing where there are fewer; contents are what was last written,
+    /// or zeros after growing.
     pub fn at_least(&mut self, len: usize) -> &mut [f32] {
         if len > self.len {
-            self.lines.resize(len.div_ceil(16), Line([0.0; 16]));
-            self.len = len;
+            *self = Self::zeros(len);
         }
         &mut self[..len]
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
-        (self.lines.capacity() * size_of::<Line>()) as u64
+        self.memory.bytes() as u64
     }
 }
 
 impl Deref for Floats {
     type Target = [f32];
-    #[allow(unsafe_code)]
     fn deref(&self) -> &[f32] {
-        // SAFETY: the lines are at least `len` initialised floats without padding between.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+        // SAFETY: the memory holds at least `len` initialised floats, aligned to a cache line.
+        unsafe { std::slice::from_raw_parts(self.memory.start(), self.len) }
     }
 }
 
 impl DerefMut for Floats {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`, and the borrow is unique.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.start_mut(), self.len) }
     }
 }
 

@@ -92,4 +92,13 @@ impl Vector for Lanes {
             if a.0[i] >= b.0[i] { self.0[i] } else { 0.0 }
         }))
     }
+    #[inline(always)]
+    unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        for j in 0..8 {
+            for i in 0..8 {
+                // SAFETY: the caller vouches for both blocks.
+                unsafe { *to.add(j * to_row + i) = *from.add(i * from_row + j) };
+            }
+        }
+    }
 }

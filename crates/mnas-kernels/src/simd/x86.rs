@@ -112,8 +112,13 @@ impl Vector for __m512 {
         // SAFETY: the caller has the instruction set and vouches for the memory.
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b), self) }
     }
-}
 
+    #[inline(always)]
+    unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        // SAFETY: the caller has the instruction set and vouches for both blocks.
+        unsafe { transpose_8x8(from, from_row, to, to_row) }
+    }
+}
 impl Vector for __m256 {
     const LEN: usize = 8;
     const ROWS: [usize; 3] = [12, 6, 4];
@@ -206,5 +211,49 @@ impl Vector for __m256 {
     unsafe fn keep_ge(self, a: Self, b: Self) -> Self {
         // SAFETY: the caller has the instruction set and vouches for the memory.
         unsafe { _mm256_and_ps(self, _mm256_cmp_ps::<_CMP_GE_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        // SAFETY: the caller has the instruction set and vouches for both blocks.
+        unsafe { transpose_8x8(from, from_row, to, to_row) }
+    }
+}
+
+/// [`Vector::transpose_8x8`]: pairs, then quadruples, then halves.
+///
+/// # Safety
+/// AVX must be available, and both blocks valid.
+#[inline(always)]
+unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+    // SAFETY: the caller has the instruction set and vouches for both blocks.
+    unsafe {
+        let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * from_row)));
+        let pairs: [__m256; 8] = std::array::from_fn(|i| {
+            let (a, b) = (r[i / 2 * 2], r[i / 2 * 2 + 1]);
+            if i % 2 == 0 {
+                _mm256_unpacklo_ps(a, b)
+            } else {
+                _mm256_unpackhi_ps(a, b)
+            }
+        });
+        // Quadruple q of half h: column q (and q + 4) of rows 4h to 4h + 3.
+        let quads: [__m256; 8] = std::array::from_fn(|i| {
+            let (h, q) = (i / 4, i % 4);
+            let (a, b) = (pairs[4 * h + q / 2], pairs[4 * h + q / 2 + 2]);
+            if q % 2 == 0 {
+                _mm256_shuffle_ps::<0x44>(a, b)
+            } else {
+                _mm256_shuffle_ps::<0xEE>(a, b)
+            }
+        });
+        for q in 0..4 {
+            let (a, b) = (quads[q], quads[4 + q]);
+            _mm256_storeu_ps(to.add(q * to_row), _mm256_permute2f128_ps::<0x20>(a, b));
+            _mm256_storeu_ps(
+                to.add((q + 4) * to_row),
+                _mm256_permute2f128_ps::<0x31>(a, b),
+            );
+        }
     }
 }
