@@ -1,4 +1,8 @@
 //! Conformance suites, fakes and toy data shared by the tests of every crate.
 
+#[cfg(feature = "search")]
+pub mod controller;
 #[cfg(feature = "deploy")]
 pub mod device;
+#[cfg(feature = "search")]
+pub mod landscape;

@@ -78,14 +78,14 @@ impl Layout {
 
 /// What one step computes and its backward pass needs.
 #[derive(Debug, Clone, Default)]
-struct Step {
+pub(super) struct Step {
     read: usize,
     /// Input, forget, candidate and output gates after their nonlinearity, `4 x units`.
     gates: Vec<f64>,
     cell: Vec<f64>,
     cell_tanh: Vec<f64>,
     hidden: Vec<f64>,
-    probabilities: Vec<f64>,
+    pub(super) probabilities: Vec<f64>,
 }
 
 /// How a sample pulls at the policy.
@@ -140,7 +140,7 @@ impl Policy {
             .collect()
     }
 
-    fn forward(&self, tokens: &[u16]) -> Vec<Step> {
+    pub(super) fn forward(&self, tokens: &[u16]) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::with_capacity(tokens.len());
         for decision in 0..tokens.len() {
             let previous = decision.checked_sub(1).map(|d| tokens[d]);
@@ -190,22 +190,9 @@ impl Policy {
         }
     }
 
-    #[cfg(test)]
-    /// The loss that [`Policy::accumulate`] differentiates: per token, the clipped surrogate of the
-    /// ratio of the token's probability now and when it was proposed, and the entropy bonus.
-    pub(super) fn loss(&self, tokens: &[u16], old_log_probs: &[f64], weighting: &Weighting) -> f64 {
-        let mut loss = 0.0;
-        for (t, step) in self.forward(tokens).iter().enumerate() {
-            let log_prob = libm::log(step.probabilities[usize::from(tokens[t])]);
-            let ratio = libm::exp(log_prob - old_log_probs[t]);
-            let clipped = ratio.clamp(1.0 - weighting.clip, 1.0 + weighting.clip);
-            let surrogate = (ratio * weighting.advantage).min(clipped * weighting.advantage);
-            loss -= surrogate + weighting.entropy * entropy(&step.probabilities);
-        }
-        loss * weighting.scale
-    }
-
-    /// Adds the gradient of a sample's loss to `gradient`.
+    /// Adds the gradient of a sample's loss to `gradient`. The loss is, over tokens, minus the clipped
+    /// surrogate of the ratio of the token's probability now and when it was proposed, minus the
+    /// entropy bonus.
     pub(super) fn accumulate(
         &self,
         tokens: &[u16],

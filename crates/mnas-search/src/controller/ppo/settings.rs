@@ -69,7 +69,7 @@ const fn whole(
 }
 
 /// For searches of hundreds of trials. "Chosen" means: by mean reward of the last quarter of 100 to
-/// 1,000 proposals on this crate's toy landscapes (see `controller/tests/learning.rs`).
+/// 1,000 proposals on this crate's toy landscapes (see `tests/learning.rs`).
 pub(in super::super) const DEFAULT: Algorithm = Algorithm {
     name: "ppo",
     summary: "LSTM policy learning by PPO, set for searches of hundreds of trials",
