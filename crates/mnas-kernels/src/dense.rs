@@ -6,18 +6,17 @@ use std::ops::Range;
 #[cfg(test)]
 mod tests;
 
+use crate::fused::{
+    ForwardGrid, Rows, SendRight, TASKS, bias_backward, join_partials, pack_parallel, upstream_tile,
+};
 use crate::isa::{Isa, dispatched};
-use crate::pointwise::{DoubleScratch, SendRight, join_partials, upstream_tile};
 use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
 use crate::simd::{Vector, channel_blocks};
 use crate::source::{Moments, Upstream};
-use crate::stats::{TileMoments, carve, scratch_len};
-use crate::tile::{self, Size, Tile};
+use crate::stats::carve;
 use crate::window::Window;
 use crate::workers::{Floats, Shared, Workers, share};
 
-/// Most tasks of one phase.
-const TASKS: usize = 16;
 /// Floats of patches laid out at once.
 const PATCHES: usize = 64 * 1024;
 /// Floats of partial weight gradients beyond which tasks cut channels instead of rows.
@@ -66,20 +65,11 @@ impl DenseShape {
         (0..k).step_by(g).map(move |kh| kh..(kh + g).min(k))
     }
 
-    fn row_tasks(&self) -> usize {
-        self.window
-            .outputs()
-            .div_ceil(self.tile_rows())
-            .clamp(1, TASKS)
-    }
-
-    fn row_range(&self, task: usize, tasks: usize) -> Range<usize> {
-        share(self.window.outputs(), self.tile_rows(), task, tasks)
-    }
-
-    fn tiles(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (end, step) = (rows.end, self.tile_rows());
-        rows.step_by(step).map(move |r| r..(r + step).min(end))
+    fn rows(&self) -> Rows {
+        Rows {
+            count: self.window.outputs(),
+            tile: self.tile_rows(),
+        }
     }
 
     fn patches_len(&self) -> usize {
@@ -109,115 +99,40 @@ pub fn dense_forward(
 ) {
     shape.check(x.len(), weights.len());
     let outputs = shape.outputs;
-    assert_eq!(out.len(), shape.window.outputs() * outputs, "dense output");
-    assert!(bias.is_none_or(|b| b.len() == outputs), "dense bias");
     let isa = workers.isa();
-    let lanes = isa.lanes();
-    let mut packed = std::mem::take(&mut workers.packed);
-    pack_forward(workers, shape, weights, &mut packed);
-    let right = SendRight(Right::packed(&packed, shape.patch(), outputs, lanes));
+    let packed = pack_parallel(
+        workers,
+        weights,
+        (shape.patch(), outputs),
+        (1, shape.patch()),
+    );
+    let right = SendRight(Right::packed(&packed, shape.patch(), outputs, isa.lanes()));
     let right = &right;
-    let row_tasks = shape.row_tasks();
-    let column_tasks = (TASKS / row_tasks).min(outputs / (3 * lanes)).max(1);
-    let mut sums = std::mem::take(&mut workers.sums);
-    sums.resize(row_tasks * 2 * outputs, 0.0);
-    let (target, totals) = (Shared::new(out), Shared::new(&mut sums));
-    let gather = moments.is_some();
-    workers.run(row_tasks * column_tasks, |task, scratch| {
-        let (rt, ct) = (task / column_tasks, task % column_tasks);
-        let columns = share(outputs, lanes, ct, column_tasks);
-        let width = columns.len();
-        let [patches, stats, total] = carve(
-            scratch,
-            [shape.patches_len(), scratch_len(width), 4 * width],
-        );
-        let mut local = DoubleScratch::new(total);
-        let mut gathered = TileMoments::new(width, stats, local.slice());
-        for rows in shape.tiles(shape.row_range(rt, row_tasks)) {
-            let n = rows.len();
-            // SAFETY: rows and columns of this task lie within the checked slices, and no other
-            // task writes them.
-            unsafe {
-                let start = target.pointer().add(rows.start * outputs + columns.start);
-                for lines in shape.groups() {
-                    let depth = lines.len() * shape.line();
-                    layout(isa, shape, x, &rows, &lines, patches);
-                    let left = Left {
-                        start: patches.as_ptr(),
-                        row: depth,
-                        step: 1,
-                    };
-                    let c = Out {
-                        start,
-                        row: outputs,
-                        accumulate: lines.start > 0,
-                    };
-                    let b = right.0.at_column(columns.start, lanes);
-                    let from = b.start.add(lines.start * shape.line() * b.step);
-                    let b = Right { start: from, ..b };
-                    product(
-                        isa,
-                        Extents {
-                            m: n,
-                            n: width,
-                            k: depth,
-                        },
-                        left,
-                        b,
-                        c,
-                    );
-                }
-                if let Some(b) = bias {
-                    let b = b[columns.clone()].as_ptr();
-                    let size = Size { rows: n, width };
-                    tile::add_row(
-                        isa,
-                        size,
-                        Tile {
-                            start,
-                            row: outputs,
-                        },
-                        b,
-                    );
-                }
-                if gather {
-                    gathered.add(
-                        isa,
-                        n,
-                        Tile {
-                            start: start.cast_const(),
-                            row: outputs,
-                        },
-                    );
-                }
+    let grid = ForwardGrid {
+        rows: shape.rows(),
+        outputs,
+        bias,
+        space: shape.patches_len(),
+    };
+    // SAFETY: products write their rows and columns only; factors are as checked.
+    unsafe {
+        grid.run(workers, out, moments, |rows, columns, patches, out| {
+            let right = right.0.at_column(columns.start, isa.lanes());
+            for lines in shape.groups() {
+                let depth = lines.len() * shape.line();
+                layout(isa, shape, x, rows, &lines, patches);
+                let left = Left::at(patches.as_ptr(), depth, 1);
+                let start = right.start.add(lines.start * shape.line() * right.step);
+                let out = Out {
+                    accumulate: lines.start > 0,
+                    ..out
+                };
+                let e = Extents::new(rows.len(), columns.len(), depth);
+                product(isa, e, left, Right { start, ..right }, out);
             }
-        }
-        gathered.close();
-        local.scatter(&totals, rt * 2 * outputs, outputs, &columns);
-    });
-    if let Some(m) = moments {
-        assert_eq!(m.mean.len(), outputs, "moments: channels");
-        m.join(
-            &sums,
-            (0..row_tasks).map(|t| shape.row_range(t, row_tasks).len()),
-        );
+        });
     }
-    (workers.sums, workers.packed) = (sums, packed);
-}
-
-/// Packs the weights for [`dense_forward`].
-fn pack_forward(workers: &Workers, shape: &DenseShape, weights: &[f32], packed: &mut Floats) {
-    let lanes = workers.isa().lanes();
-    let (k, n) = (shape.patch(), shape.outputs);
-    let space = Shared::new(packed.at_least(packed_len(k, n, lanes)));
-    let vectors = n.div_ceil(lanes);
-    let tasks = TASKS.min(vectors);
-    workers.run(tasks, |task, _| {
-        let mine = share(vectors, 1, task, tasks);
-        // SAFETY: tasks own disjoint vectors.
-        let out = unsafe { space.part(mine.start * k * lanes..mine.end * k * lanes) };
-        pack(workers.isa(), weights, (k, n), (1, k), mine, out);
-    });
+    workers.packed = packed;
 }
 
 /// Lays out the patches of output pixels `rows` under the window's rows `lines`:
@@ -364,9 +279,10 @@ pub fn dense_backward(
         isa: workers.isa(),
     };
     if let Some(b) = bias_gradient {
-        pass.bias(workers, b);
+        assert_eq!(b.len(), shape.outputs, "dense bias gradient");
+        bias_backward(workers, shape.rows(), upstream, b);
     }
-    let fits = (PARTIALS / weights.len()).min(shape.row_tasks());
+    let fits = (PARTIALS / weights.len()).min(shape.rows().tasks());
     if fits >= 4 {
         pass.weights_by_rows(workers, fits, weight_gradient);
     } else {
@@ -386,28 +302,6 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    fn bias(&self, workers: &Workers, out: &mut [f32]) {
-        let outputs = self.shape.outputs;
-        assert_eq!(out.len(), outputs, "dense bias gradient");
-        out.fill(0.0);
-        let target = Shared::new(out);
-        workers.run(1, |_, scratch| {
-            let [space] = carve(scratch, [self.shape.tile_rows() * outputs]);
-            for rows in self.shape.tiles(0..self.shape.window.outputs()) {
-                let size = Size {
-                    rows: rows.len(),
-                    width: outputs,
-                };
-                // SAFETY: rows lie within the upstream; the only task writes the bias.
-                unsafe {
-                    let all = 0..outputs;
-                    let g = upstream_tile(self.isa, outputs, self.upstream, &rows, &all, space);
-                    tile::sum_rows(self.isa, size, g, target.pointer());
-                }
-            }
-        });
-    }
-
     /// Each task sums the weight gradient of its rows.
     fn weights_by_rows(&self, workers: &mut Workers, tasks: usize, out: &mut [f32]) {
         let values = out.len();
@@ -416,7 +310,7 @@ impl Backward<'_> {
         workers.run(tasks, |task, scratch| {
             // SAFETY: each task has its own part.
             let dw = unsafe { parts.part(task * values..(task + 1) * values) };
-            let rows = self.shape.row_range(task, tasks);
+            let rows = self.shape.rows().of_task(task, tasks);
             if rows.is_empty() {
                 dw.fill(0.0);
             }
@@ -464,17 +358,13 @@ impl Backward<'_> {
         if columns.is_empty() {
             return;
         }
-        for (i, rows) in shape.tiles(rows).enumerate() {
+        for (i, rows) in shape.rows().tiles(rows).enumerate() {
             // SAFETY: rows and columns lie within the checked slices; the caller gives each task
             // its own part of the weight gradient.
             unsafe {
                 let outputs = shape.outputs;
                 let g = upstream_tile(self.isa, outputs, self.upstream, &rows, columns, gradient);
-                let left = Left {
-                    start: g.start,
-                    row: 1,
-                    step: g.row,
-                };
+                let left = Left::at(g.start, 1, g.row);
                 let mut kh = lines.start;
                 while kh < lines.end {
                     let group = kh..(kh + shape.lines_at_once()).min(lines.end);
@@ -493,11 +383,7 @@ impl Backward<'_> {
                         row: shape.patch(),
                         accumulate: i > 0,
                     };
-                    let e = Extents {
-                        m: columns.len(),
-                        n: depth,
-                        k: rows.len(),
-                    };
+                    let e = Extents::new(columns.len(), depth, rows.len());
                     product(self.isa, e, left, right, out);
                     kh = group.end;
                 }
@@ -544,7 +430,7 @@ impl Backward<'_> {
         let sizes = [shape.tile_rows() * line, shape.tile_rows() * outputs];
         let [patches, gradient] = carve(scratch, sizes);
         let pixels = w.out_h * w.out_w;
-        for rows in shape.tiles(image * pixels..(image + 1) * pixels) {
+        for rows in shape.rows().tiles(image * pixels..(image + 1) * pixels) {
             let all = 0..outputs;
             // SAFETY: rows lie within the upstream.
             let g =
@@ -553,21 +439,13 @@ impl Backward<'_> {
                 let line_len = packed_len(outputs, line, lanes);
                 let packed = &packed[kh * line_len..(kh + 1) * line_len];
                 let right = Right::packed(packed, outputs, line, lanes);
-                let left = Left {
-                    start: g.start,
-                    row: g.row,
-                    step: 1,
-                };
+                let left = Left::at(g.start, g.row, 1);
                 let out = Out {
                     start: patches.as_mut_ptr(),
                     row: line,
                     accumulate: false,
                 };
-                let e = Extents {
-                    m: rows.len(),
-                    n: line,
-                    k: outputs,
-                };
+                let e = Extents::new(rows.len(), line, outputs);
                 // SAFETY: patches hold a tile of lines.
                 unsafe { product(self.isa, e, left, right, out) };
                 for (p, patch) in rows.clone().zip(patches.chunks_exact(line)) {

@@ -7,17 +7,15 @@ mod row;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::fused::{Rows, TASKS, bias_backward, join_partials};
 use crate::isa::Isa;
-use crate::pointwise::join_partials;
 use crate::source::{Moments, Sink, Source, Upstream};
 use crate::stats::{TileFinish, TileMoments, affine_at, carve, join_sums, scratch_len};
 use crate::tile::{self, Size, Tile};
 use crate::window::{MAX_KERNEL, Window};
-use crate::workers::{Shared, Workers, share};
+use crate::workers::{Floats, Shared, Workers, share};
 use row::{ConvRow, TapRow, WeightRow, conv_row, weight_row};
 
-/// Most tasks of one phase.
-const TASKS: usize = 16;
 /// Bytes of output rows that wait for their sums: they are still in the first-level cache then.
 const PENDING_BYTES: usize = 24 * 1024;
 
@@ -171,29 +169,15 @@ impl ForwardImage<'_> {
             unsafe {
                 conv_row(self.isa, &job);
                 if let Some(b) = self.bias {
-                    let line = Tile {
-                        start: line.as_mut_ptr(),
-                        row: c,
-                    };
-                    tile::add_row(
-                        self.isa,
-                        Size {
-                            rows: w.out_w,
-                            width: c,
-                        },
-                        line,
-                        b.as_ptr(),
-                    );
+                    let line = Tile::at(line.as_mut_ptr(), c);
+                    tile::add_row(self.isa, Size::new(w.out_w, c), line, b.as_ptr());
                 }
             }
             let waiting = (o + 1 - pending) * row_len;
             if (4 * waiting >= PENDING_BYTES || o + 1 == w.out_h)
                 && let Some(m) = moments.as_deref_mut()
             {
-                let lines = Tile {
-                    start: out[pending * row_len..].as_ptr(),
-                    row: c,
-                };
+                let lines = Tile::at(out[pending * row_len..].as_ptr(), c);
                 // SAFETY: the lines were written above.
                 unsafe { m.add(self.isa, (o + 1 - pending) * w.out_w, lines) };
                 pending = o + 1;
@@ -205,18 +189,9 @@ impl ForwardImage<'_> {
 /// Writes image row `r` of the source's activation into the ring.
 fn fill_row(isa: Isa, w: &Window, c: usize, source: &Source, image: usize, r: usize, ring: &Ring) {
     let at = (image * w.h + r) * w.w * c;
-    let x = Tile {
-        start: source.raw[at..at + w.w * c].as_ptr(),
-        row: c,
-    };
-    let size = Size {
-        rows: w.w,
-        width: c,
-    };
-    let out = Tile {
-        start: ring.inner(r),
-        row: c,
-    };
+    let x = Tile::at(source.raw[at..at + w.w * c].as_ptr(), c);
+    let size = Size::new(w.w, c);
+    let out = Tile::at(ring.inner(r), c);
     let affine = affine_at(source, 0, c);
     // SAFETY: the slice above is the row; the ring's inner part holds w.w pixels.
     unsafe { tile::activate(isa, size, x, affine, source.act, std::ptr::null(), out) };
@@ -248,10 +223,14 @@ pub fn depthwise_backward(
         (values, values),
         "depthwise weights"
     );
-    assert!(
-        bias_gradient.as_ref().is_none_or(|b| b.len() == channels),
-        "depthwise bias"
-    );
+    if let Some(b) = bias_gradient {
+        assert_eq!(b.len(), channels, "depthwise bias");
+        let rows = Rows {
+            count: window.outputs(),
+            tile: 256,
+        };
+        bias_backward(workers, rows, upstream, b);
+    }
     let tasks = window.images.min(TASKS);
     let image_len = window.h * window.w * channels;
     let (mut finish_sums, mut mean, mut accumulate, mut target) = (None, None, false, None);
@@ -264,11 +243,7 @@ pub fn depthwise_backward(
     let mut partial = std::mem::take(&mut workers.partial);
     let mut sums = std::mem::take(&mut workers.sums);
     sums.resize(tasks * 2 * channels, 0.0);
-    partial.at_least(tasks * (values + channels));
-    let (dws, dbs) = partial.split_at_mut(tasks * values);
-    let biases = &mut dbs[..tasks * channels];
-    let with_bias = bias_gradient.is_some();
-    let (dw_parts, db_parts) = (Shared::new(dws), Shared::new(biases));
+    let parts = Shared::new(partial.at_least(tasks * values));
     let totals = Shared::new(&mut sums);
     let isa = workers.isa();
     let pass = BackwardImage {
@@ -282,40 +257,22 @@ pub fn depthwise_backward(
         mean,
     };
     workers.run(tasks, |task, scratch| {
-        let g = GradientRows::of(window);
-        let sizes = [
-            window.kernel * padded_width(window) * channels,
-            g.rows * g.width * channels,
-            scratch_len(channels),
-        ];
-        let [xs, gs, stats] = carve(scratch, sizes);
-        let left = window.before[1] * channels;
-        let xs = Ring::new(xs, window.kernel, padded_width(window) * channels, left);
-        let gs = Ring::new(gs, g.rows, g.width * channels, g.left * channels);
         // SAFETY: each task has its own parts.
-        let (dw, db, total) = unsafe {
-            (
-                dw_parts.part(task * values..(task + 1) * values),
-                db_parts.part(task * channels..(task + 1) * channels),
-                totals.part(task * 2 * channels..(task + 1) * 2 * channels),
-            )
+        let (dw, total) = unsafe {
+            let total = totals.part(task * 2 * channels..(task + 1) * 2 * channels);
+            (parts.part(task * values..(task + 1) * values), total)
         };
         dw.fill(0.0);
-        db.fill(0.0);
+        let (mut rings, stats) = pass.rings(scratch);
         let mut finish = TileFinish::new(channels, stats, total);
         for image in share(window.images, 1, task, tasks) {
+            let range = image * image_len..(image + 1) * image_len;
             // SAFETY: images belong to one task each.
-            let dx = target
-                .as_ref()
-                .map(|t| unsafe { t.part(image * image_len..(image + 1) * image_len) });
-            let db = with_bias.then_some(&mut *db);
-            pass.run(image, &xs, &gs, dw, db, dx, &mut finish);
+            let dx = target.as_ref().map(|t| unsafe { t.part(range) });
+            pass.run(image, &mut rings, dw, dx, &mut finish);
         }
     });
-    join_partials(workers, dws, weight_gradient);
-    if let Some(b) = bias_gradient {
-        join_partials(workers, biases, b);
-    }
+    join_partials(workers, &partial[..tasks * values], weight_gradient);
     if let Some(s) = finish_sums {
         join_sums(s, &sums);
     }
@@ -356,13 +313,21 @@ struct BackwardImage<'a> {
 }
 
 impl BackwardImage<'_> {
+    /// The rings of input and gradient rows, and space for the sums.
+    fn rings<'s>(&self, scratch: &'s mut Floats) -> ([Ring; 2], &'s mut [f32]) {
+        let (w, c) = (self.window, self.channels);
+        let (x_len, g) = (padded_width(w) * c, GradientRows::of(w));
+        let sizes = [w.kernel * x_len, g.rows * g.width * c, scratch_len(c)];
+        let [xs, gs, stats] = carve(scratch, sizes);
+        let xs = Ring::new(xs, w.kernel, x_len, w.before[1] * c);
+        ([xs, Ring::new(gs, g.rows, g.width * c, g.left * c)], stats)
+    }
+
     fn run(
         &self,
         image: usize,
-        xs: &Ring,
-        gs: &Ring,
+        [xs, gs]: &mut [Ring; 2],
         dw: &mut [f32],
-        mut db: Option<&mut [f32]>,
         mut dx: Option<&mut [f32]>,
         finish: &mut TileFinish,
     ) {
@@ -370,20 +335,6 @@ impl BackwardImage<'_> {
         let (mut filled, mut done, mut pending) = (0, 0, 0);
         for o in 0..w.out_h {
             self.gradient_row(image, o, gs);
-            if let Some(db) = db.as_deref_mut() {
-                let g = Tile {
-                    start: gs.inner(o).cast_const(),
-                    row: c,
-                };
-                // SAFETY: the ring's row holds out_w pixels of c floats, db c floats.
-                unsafe {
-                    let size = Size {
-                        rows: w.out_w,
-                        width: c,
-                    };
-                    tile::sum_rows(self.isa, size, g, db.as_mut_ptr());
-                }
-            }
             let last = (o * w.stride + w.rows_at(o).end)
                 .saturating_sub(w.before[0])
                 .min(w.h);
@@ -418,25 +369,16 @@ impl BackwardImage<'_> {
         let at = (image * w.out_h + o) * w.out_w * c;
         let len = w.out_w * c;
         let g = self.upstream.g[at..at + len].as_ptr();
-        let (size, out) = (
-            Size {
-                rows: w.out_w,
-                width: c,
-            },
-            gs.inner(o),
-        );
+        let (size, out) = (Size::new(w.out_w, c), gs.inner(o));
         // SAFETY: slices are cut to the row; the ring's inner part holds out_w pixels.
         unsafe {
             match self.upstream.norm {
                 None => std::ptr::copy_nonoverlapping(g, out, len),
                 Some(n) => {
-                    let z = Tile {
-                        start: n.z[at..at + len].as_ptr(),
-                        row: c,
-                    };
+                    let z = Tile::at(n.z[at..at + len].as_ptr(), c);
                     let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
-                    let g = Tile { start: g, row: c };
-                    let out = Tile { start: out, row: c };
+                    let g = Tile::at(g, c);
+                    let out = Tile::at(out, c);
                     tile::norm_gradient(self.isa, size, g, z, k, out, false);
                 }
             }
@@ -524,7 +466,7 @@ impl BackwardImage<'_> {
         let len = rows.len() * w.w * c;
         let g = dx[rows.start * w.w * c..][..len].as_mut_ptr();
         let z = self.source.raw[(image * w.h + rows.start) * w.w * c..][..len].as_ptr();
-        let (g, z) = (Tile { start: g, row: c }, Tile { start: z, row: c });
+        let (g, z) = (Tile::at(g, c), Tile::at(z, c));
         // SAFETY: both slices hold the rows.
         unsafe { finish.add(self.isa, rows.len() * w.w, g, z, self.source, mean, 0) };
     }

@@ -1,6 +1,7 @@
 //! Layers without weights that read one or two sources: materialising, adding, gates and pooling
 //! over all pixels.
 
+use crate::fused::TASKS;
 use crate::source::{Sink, Source};
 use crate::stats::{TileFinish, affine_at, carve, join_sums, scratch_len};
 use crate::tile::{self, Size, Tile};
@@ -9,8 +10,6 @@ use crate::workers::{Shared, Workers, share};
 #[cfg(test)]
 mod tests;
 
-/// Most tasks of one phase.
-const TASKS: usize = 16;
 /// Floats of a tile.
 const TILE: usize = 16 * 1024;
 
@@ -68,8 +67,8 @@ unsafe fn read(
     let gate = source
         .gate
         .map_or(std::ptr::null(), |g| g[image * c..(image + 1) * c].as_ptr());
-    let (x, out) = (Tile { start: x, row: c }, Tile { start: out, row: c });
-    let size = Size { rows, width: c };
+    let (x, out) = (Tile::at(x, c), Tile::at(out, c));
+    let size = Size::new(rows, c);
     let affine = affine_at(source, 0, c);
     // SAFETY: x is the slice of the rows; the caller vouches for out.
     unsafe { tile::activate(workers.isa(), size, x, affine, source.act, gate, out) };
@@ -181,11 +180,8 @@ pub fn gate_backward(
             for first in (0..shape.pixels).step_by(shape.step()) {
                 let rows = shape.step().min(shape.pixels - first);
                 let range = image * len + first * c..image * len + (first + rows) * c;
-                let size = Size { rows, width: c };
-                let x = Tile {
-                    start: source.raw[range.clone()].as_ptr(),
-                    row: c,
-                };
+                let size = Size::new(rows, c);
+                let x = Tile::at(source.raw[range.clone()].as_ptr(), c);
                 // SAFETY: images belong to one task each; slices are the tile.
                 unsafe {
                     let sums = sums.part(image * c..(image + 1) * c);
@@ -193,13 +189,10 @@ pub fn gate_backward(
                         sums.fill(0.0);
                     }
                     let start = target.part(range).as_mut_ptr();
-                    let g = Tile {
-                        start: start.cast_const(),
-                        row: c,
-                    };
+                    let g = Tile::at(start.cast_const(), c);
                     let isa = workers.isa();
                     tile::dot_rows(isa, size, g, x, affine.0, source.act, sums.as_mut_ptr());
-                    tile::mul_row(isa, size, Tile { start, row: c }, gate);
+                    tile::mul_row(isa, size, Tile::at(start, c), gate);
                 }
             }
         }
@@ -241,11 +234,8 @@ pub fn global_average(workers: &Workers, shape: MapShape, source: &Source, out: 
                         rows,
                         space.as_mut_ptr(),
                     );
-                    let x = Tile {
-                        start: space.as_ptr(),
-                        row: c,
-                    };
-                    let size = Size { rows, width: c };
+                    let x = Tile::at(space.as_ptr(), c);
+                    let size = Size::new(rows, c);
                     tile::sum_rows(workers.isa(), size, x, out.as_mut_ptr());
                 }
             }
@@ -300,17 +290,11 @@ pub fn global_average_backward(
                     if !accumulate {
                         out.fill(0.0);
                     }
-                    let out = Tile {
-                        start: out.as_mut_ptr(),
-                        row: c,
-                    };
-                    let size = Size { rows, width: c };
+                    let out = Tile::at(out.as_mut_ptr(), c);
+                    let size = Size::new(rows, c);
                     tile::add_row(workers.isa(), size, out, row.as_ptr());
                     if let Some(mean) = mean {
-                        let z = Tile {
-                            start: source.raw[range].as_ptr(),
-                            row: c,
-                        };
+                        let z = Tile::at(source.raw[range].as_ptr(), c);
                         gathered.add(workers.isa(), rows, out, z, source, mean, 0);
                     }
                 }

@@ -11,6 +11,7 @@
 mod dense;
 mod depthwise;
 mod element;
+mod fused;
 mod isa;
 mod join;
 mod loss;

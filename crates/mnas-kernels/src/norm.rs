@@ -1,16 +1,15 @@
 //! Batch normalisation between the layers that compute it on the fly: statistics to factors,
 //! gradient sums to factors, and the passes that stand alone where no layer is there to fuse with.
 
+use crate::fused::Rows;
 use crate::source::{Affine, Finish, Moments, Source, Upstream, UpstreamNorm};
 use crate::stats::{TileFinish, TileMoments, carve, join_sums, scratch_len};
 use crate::tile::{self, Size, Tile};
-use crate::workers::{Shared, Workers, share};
+use crate::workers::{Shared, Workers};
 
 #[cfg(test)]
 mod tests;
 
-/// Most tasks of one phase.
-const TASKS: usize = 16;
 /// Floats of a tile.
 const TILE: usize = 16 * 1024;
 
@@ -133,55 +132,38 @@ impl BatchNorm {
     }
 }
 
-/// Cuts `rows` rows of `channels` into tiles and tasks.
-struct Cut {
-    rows: usize,
-    step: usize,
-    tasks: usize,
-}
-
-impl Cut {
-    fn of(rows: usize, channels: usize) -> Self {
-        let step = (TILE / channels.max(1)).clamp(1, 512);
-        Self {
-            rows,
-            step,
-            tasks: rows.div_ceil(step).clamp(1, TASKS),
-        }
-    }
-
-    fn range(&self, task: usize) -> std::ops::Range<usize> {
-        share(self.rows, self.step, task, self.tasks)
-    }
-
-    fn tiles(&self, task: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
-        let (range, step) = (self.range(task), self.step);
-        let end = range.end;
-        range.step_by(step).map(move |r| r..(r + step).min(end))
+/// Rows of `channels`, in tiles for the first cache levels.
+fn cut(rows: usize, channels: usize) -> Rows {
+    Rows {
+        count: rows,
+        tile: (TILE / channels.max(1)).clamp(1, 512),
     }
 }
 
 /// Moments of `x`, rows by the moments' channels, where the layer before could not gather them.
 pub fn moments(workers: &mut Workers, x: &[f32], moments: &mut Moments) {
     let c = moments.mean.len();
-    let cut = Cut::of(x.len() / c, c);
-    assert_eq!(x.len(), cut.rows * c, "moments: length");
+    let cut = cut(x.len() / c, c);
+    assert_eq!(x.len(), cut.count * c, "moments: length");
     let mut sums = std::mem::take(&mut workers.sums);
-    sums.resize(cut.tasks * 2 * c, 0.0);
+    sums.resize(cut.tasks() * 2 * c, 0.0);
     let totals = Shared::new(&mut sums);
-    workers.run(cut.tasks, |task, scratch| {
+    workers.run(cut.tasks(), |task, scratch| {
         let [stats] = carve(scratch, [scratch_len(c)]);
         // SAFETY: each task has its own part.
         let total = unsafe { totals.part(task * 2 * c..(task + 1) * 2 * c) };
         let mut gathered = TileMoments::new(c, stats, total);
-        for rows in cut.tiles(task) {
+        for rows in cut.tiles(cut.of_task(task, cut.tasks())) {
             let start = x[rows.start * c..rows.end * c].as_ptr();
             // SAFETY: the slice is the tile.
-            unsafe { gathered.add(workers.isa(), rows.len(), Tile { start, row: c }) };
+            unsafe { gathered.add(workers.isa(), rows.len(), Tile::at(start, c)) };
         }
         gathered.close();
     });
-    moments.join(&sums, (0..cut.tasks).map(|t| cut.range(t).len()));
+    moments.join(
+        &sums,
+        (0..cut.tasks()).map(|t| cut.of_task(t, cut.tasks()).len()),
+    );
     workers.sums = sums;
 }
 
@@ -189,32 +171,26 @@ pub fn moments(workers: &mut Workers, x: &[f32], moments: &mut Moments) {
 /// completed it could not.
 pub fn finish(workers: &mut Workers, channels: usize, source: &Source, g: &mut [f32], f: Finish) {
     let c = channels;
-    let cut = Cut::of(g.len() / c, c);
+    let cut = cut(g.len() / c, c);
     assert_eq!(
         (g.len(), source.raw.len()),
-        (cut.rows * c, cut.rows * c),
+        (cut.count * c, cut.count * c),
         "finish: length"
     );
     let mut sums = std::mem::take(&mut workers.sums);
-    sums.resize(cut.tasks * 2 * c, 0.0);
+    sums.resize(cut.tasks() * 2 * c, 0.0);
     let (totals, target) = (Shared::new(&mut sums), Shared::new(g));
-    workers.run(cut.tasks, |task, scratch| {
+    workers.run(cut.tasks(), |task, scratch| {
         let [stats] = carve(scratch, [scratch_len(c)]);
         // SAFETY: each task has its own part.
         let total = unsafe { totals.part(task * 2 * c..(task + 1) * 2 * c) };
         let mut gathered = TileFinish::new(c, stats, total);
-        for rows in cut.tiles(task) {
+        for rows in cut.tiles(cut.of_task(task, cut.tasks())) {
             let range = rows.start * c..rows.end * c;
-            let z = Tile {
-                start: source.raw[range.clone()].as_ptr(),
-                row: c,
-            };
+            let z = Tile::at(source.raw[range.clone()].as_ptr(), c);
             // SAFETY: tiles belong to one task each; both slices are the tile.
             unsafe {
-                let g = Tile {
-                    start: target.part(range).as_mut_ptr(),
-                    row: c,
-                };
+                let g = Tile::at(target.part(range).as_mut_ptr(), c);
                 gathered.add(workers.isa(), rows.len(), g, z, source, f.mean, 0);
             }
         }
@@ -233,10 +209,10 @@ pub fn norm_gradient(
 ) {
     let c = channels;
     upstream.check(out.len(), c);
-    let cut = Cut::of(out.len() / c, c);
+    let cut = cut(out.len() / c, c);
     let target = Shared::new(out);
-    workers.run(cut.tasks, |task, _| {
-        for rows in cut.tiles(task) {
+    workers.run(cut.tasks(), |task, _| {
+        for rows in cut.tiles(cut.of_task(task, cut.tasks())) {
             let range = rows.start * c..rows.end * c;
             // SAFETY: tiles belong to one task each.
             let out = unsafe { target.part(range.clone()) };
@@ -245,20 +221,11 @@ pub fn norm_gradient(
                 None if accumulate => out.iter_mut().zip(g).for_each(|(o, g)| *o += g),
                 None => out.copy_from_slice(g),
                 Some(n) => {
-                    let tile = |s: &[f32]| Tile {
-                        start: s.as_ptr(),
-                        row: c,
-                    };
-                    let size = Size {
-                        rows: rows.len(),
-                        width: c,
-                    };
+                    let tile = |s: &[f32]| Tile::at(s.as_ptr(), c);
+                    let size = Size::new(rows.len(), c);
                     let (g, z) = (tile(g), tile(&n.z[range]));
                     let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
-                    let out = Tile {
-                        start: out.as_mut_ptr(),
-                        row: c,
-                    };
+                    let out = Tile::at(out.as_mut_ptr(), c);
                     // SAFETY: all slices are the tile; factors are c floats each.
                     unsafe { tile::norm_gradient(workers.isa(), size, g, z, k, out, accumulate) };
                 }

@@ -2,14 +2,12 @@
 
 use std::ops::Range;
 
+use crate::fused::TASKS;
 use crate::window::Window;
 use crate::workers::{Shared, Workers, share};
 
 #[cfg(test)]
 mod tests;
-
-/// Most tasks of one phase.
-const TASKS: usize = 16;
 
 /// What a window's pixels become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

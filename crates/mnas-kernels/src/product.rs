@@ -14,6 +14,12 @@ pub(crate) struct Left {
     pub(crate) step: usize,
 }
 
+impl Left {
+    pub(crate) fn at(start: *const f32, row: usize, step: usize) -> Self {
+        Self { start, row, step }
+    }
+}
+
 /// Right factor: `B(k, j)` lies at `start + (j / L) * column + k * step + j % L`, `L` lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Right {
@@ -41,6 +47,12 @@ pub(crate) struct Extents {
     pub(crate) m: usize,
     pub(crate) n: usize,
     pub(crate) k: usize,
+}
+
+impl Extents {
+    pub(crate) fn new(m: usize, n: usize, k: usize) -> Self {
+        Self { m, n, k }
+    }
 }
 
 /// Length of `k x n` packed for vectors of `lanes`.
@@ -325,11 +337,7 @@ mod tests {
         } else {
             raw
         };
-        let left = Left {
-            start: a.as_ptr(),
-            row: k,
-            step: 1,
-        };
+        let left = Left::at(a.as_ptr(), k, 1);
         let out = Out {
             start: c.as_mut_ptr(),
             row: n,

@@ -51,7 +51,7 @@ impl<'a> TileMoments<'a> {
         }
         sums.fill(0.0);
         let (sum, square) = sums.split_at_mut(c);
-        let size = Size { rows, width: c };
+        let size = Size::new(rows, c);
         // SAFETY: the tile as the caller vouches; the rest are c floats each.
         unsafe {
             tile::moments(
@@ -125,10 +125,7 @@ impl<'a> TileFinish<'a> {
         let sums = &mut self.scratch[..2 * self.width];
         sums.fill(0.0);
         let (sum, product) = sums.split_at_mut(self.width);
-        let size = Size {
-            rows,
-            width: self.width,
-        };
+        let size = Size::new(rows, self.width);
         let affine = affine_at(source, column, self.width);
         assert!(
             !affine.scale.is_null(),

@@ -14,11 +14,23 @@ pub(crate) struct Tile<P> {
     pub(crate) row: usize,
 }
 
+impl<P> Tile<P> {
+    pub(crate) fn at(start: P, row: usize) -> Self {
+        Self { start, row }
+    }
+}
+
 /// Extents of a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) rows: usize,
     pub(crate) width: usize,
+}
+
+impl Size {
+    pub(crate) fn new(rows: usize, width: usize) -> Self {
+        Self { rows, width }
+    }
 }
 
 /// Per-channel batch norm; both null where there is none.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::Sink;
 use crate::test_data::{
     ACTS, Coming, Given, check_moments, check_sink, close, double, teams, values,
 };
@@ -25,11 +26,11 @@ fn check(case: Case) {
         case.normed,
         case.gated,
     );
-    let coming = Coming::new(s.rows(), co, case.normed);
+    let coming = Coming::new(s.rows().count, co, case.normed);
     let (w, b) = (values(ci * co, 1), values(co, 2));
     let (x, g, w64) = (given.meant(), coming.meant(), double(&w));
     let bias = |o: usize| if case.bias { f64::from(b[o]) } else { 0.0 };
-    let y: Vec<f64> = (0..s.rows() * co)
+    let y: Vec<f64> = (0..s.rows().count * co)
         .map(|p| {
             let (r, o) = (p / co, p % co);
             (0..ci)
@@ -41,7 +42,7 @@ fn check(case: Case) {
     let mut dw = vec![0.0; ci * co];
     let mut dx = vec![0.0; x.len()];
     let mut db = vec![0.0; co];
-    for r in 0..s.rows() {
+    for r in 0..s.rows().count {
         for o in 0..co {
             let g = g[r * co + o];
             db[o] += g;
@@ -74,7 +75,7 @@ fn check(case: Case) {
             let bias = case.bias.then_some(&mut *bg);
             pointwise_backward(&mut workers, s, &source, &w, &upstream, &mut wg, bias, sink);
         });
-        let tolerance = 1e-4 * (s.rows() as f64).sqrt();
+        let tolerance = 1e-4 * (s.rows().count as f64).sqrt();
         close(&wg, &dw, tolerance);
         if case.bias {
             close(&bg, &db, tolerance);
@@ -147,12 +148,12 @@ fn any_number_of_threads() {
         outputs: 56,
     };
     let given = Given::new((6, 211, 40), ACTS[1], true, false);
-    let coming = Coming::new(shape.rows(), 56, true);
+    let coming = Coming::new(shape.rows().count, 56, true);
     let w = values(40 * 56, 1);
     let run = |threads| {
         let mut workers = Workers::new(threads, crate::Isa::detect()).unwrap();
-        let mut y = vec![0.0; shape.rows() * 56];
-        let (mut dw, mut dx) = (vec![0.0; w.len()], vec![0.0; shape.rows() * 40]);
+        let mut y = vec![0.0; shape.rows().count * 56];
+        let (mut dw, mut dx) = (vec![0.0; w.len()], vec![0.0; shape.rows().count * 40]);
         let mut m = Moments::new(56);
         Workers::enter(&mut workers, |workers| {
             let source = given.source();
