@@ -1,5 +1,8 @@
 //! What can happen in a study: the alphabet of its store.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Tokens;

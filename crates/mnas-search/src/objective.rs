@@ -1,5 +1,8 @@
 //! Accuracy and latency in one number.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::trial::{FailureKind, Outcome};

@@ -267,7 +267,11 @@ fn key(before: &str, choice: &str) -> String {
         return "op".to_owned();
     }
     let part = before.rsplit('_').next().unwrap_or("");
-    let source = if part.is_empty() { choice } else { part };
+    let source = match choice.strip_prefix('_') {
+        Some(whole) => whole,
+        None if part.is_empty() => choice,
+        None => part,
+    };
     let letters: String = source.chars().take_while(|c| c.is_alphabetic()).collect();
     let name = match letters.as_str() {
         "r" => "layers",
