@@ -49,6 +49,7 @@ pub(super) fn borrow<const W: usize, const R: usize>(
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // Ranges are what `borrow` takes.
 mod tests {
     use super::*;
 

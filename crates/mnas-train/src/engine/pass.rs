@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mnas_kernels::{BatchNorm, Floats, MapShape, PointwiseShape, Source, Window, Workers};
+use mnas_kernels::{BatchNorm, Floats, PointwiseShape, Source, Window, Workers};
 use mnas_net::{Purpose, stream};
 
 use super::arena::borrow;
@@ -137,14 +137,6 @@ impl Pass<'_> {
         }
     }
 
-    fn map(&self, pixels: usize, channels: usize) -> MapShape {
-        MapShape {
-            images: self.images,
-            pixels,
-            channels,
-        }
-    }
-
     /// One step; `training` where batch statistics are gathered and features dropped.
     fn forward_step(&mut self, step: &Forward, training: bool) {
         match step {
@@ -157,13 +149,8 @@ impl Pass<'_> {
                     mnas_kernels::moments(self.workers, &self.arena[x], moments);
                 }
             }
-            Forward::Materialize {
-                view,
-                pixels,
-                channels,
-                out,
-            } => {
-                let shape = self.map(*pixels, *channels);
+            Forward::Materialize { view, map, out } => {
+                let shape = map.shape(self.images);
                 let reads = [self.at(view.raw), self.gate_at(view)];
                 let y = self.at(*out);
                 let ([y], [x, gate]) = borrow(self.arena, [y], reads);
@@ -172,27 +159,19 @@ impl Pass<'_> {
             }
             Forward::Add {
                 inputs: [a, b],
-                pixels,
-                channels,
+                map,
                 out,
             } => {
-                let shape = self.map(*pixels, *channels);
+                let shape = map.shape(self.images);
                 let reads = [self.at(a.raw), self.at(b.raw)];
                 let y = self.at(*out);
                 let ([y], [xa, xb]) = borrow(self.arena, [y], reads);
-                let (xa, xb) = (
-                    source(a, self.norms, xa, &[]),
-                    source(b, self.norms, xb, &[]),
-                );
+                let xa = source(a, self.norms, xa, &[]);
+                let xb = source(b, self.norms, xb, &[]);
                 mnas_kernels::add(self.workers, shape, &xa, &xb, y);
             }
-            Forward::GlobalAverage {
-                view,
-                pixels,
-                channels,
-                out,
-            } => {
-                let shape = self.map(*pixels, *channels);
+            Forward::GlobalAverage { view, map, out } => {
+                let shape = map.shape(self.images);
                 let (x, y) = (self.at(view.raw), self.at(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 let x = source(view, self.norms, x, &[]);
@@ -216,37 +195,38 @@ impl Pass<'_> {
                 mnas_kernels::element_forward(self.workers, *f, x, y);
             }
             Forward::Dropout { rate, x, mask, out } => {
-                let writes = [self.at(*mask), self.at(*out)];
-                let x = self.at(*x);
-                let ([mask, y], [x]) = borrow(self.arena, writes, [x]);
-                if training && *rate > 0.0 {
-                    // One stream per step and layer, so that a resumed run needs no replay.
-                    let step = self.tensors.step;
-                    let mut s = stream(self.dropout_seed ^ out.0 as u64, step, Purpose::Dropout);
-                    let kept = 1.0 / (1.0 - rate);
-                    let rate = f64::from(*rate);
-                    mask.fill_with(|| if s.uniform() < rate { 0.0 } else { kept });
-                } else {
-                    mask.fill(1.0);
-                }
-                y.iter_mut()
-                    .zip(x)
-                    .zip(mask)
-                    .for_each(|((y, x), m)| *y = x * *m);
+                let rate = if training { *rate } else { 0.0 };
+                self.dropout(rate, *x, *mask, *out);
             }
-            Forward::Concat {
-                x,
-                channels,
-                offset,
-                total,
-                out,
-            } => {
+            Forward::Concat { x, part, out } => {
                 let (x, y) = (self.at(*x), self.at(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
-                for (y, x) in y.chunks_exact_mut(*total).zip(x.chunks_exact(*channels)) {
-                    y[*offset..*offset + *channels].copy_from_slice(x);
+                let lines = y
+                    .chunks_exact_mut(part.total)
+                    .zip(x.chunks_exact(part.channels));
+                for (y, x) in lines {
+                    y[part.offset..part.offset + part.channels].copy_from_slice(x);
                 }
             }
+        }
+    }
+
+    fn dropout(&mut self, rate: f32, x: Buffer, mask: Buffer, out: Buffer) {
+        let writes = [self.at(mask), self.at(out)];
+        let x = self.at(x);
+        let ([mask, y], [x]) = borrow(self.arena, writes, [x]);
+        if rate > 0.0 {
+            // One stream per step and layer, so that a resumed run needs no replay.
+            let step = self.tensors.step;
+            let mut s = stream(self.dropout_seed ^ out.0 as u64, step, Purpose::Dropout);
+            let kept = 1.0 / (1.0 - rate);
+            let rate = f64::from(rate);
+            mask.fill_with(|| if s.uniform() < rate { 0.0 } else { kept });
+        } else {
+            mask.fill(1.0);
+        }
+        for ((y, x), m) in y.iter_mut().zip(x).zip(mask) {
+            *y = x * *m;
         }
     }
 

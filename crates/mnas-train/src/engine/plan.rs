@@ -3,8 +3,8 @@
 //! Batch norm after a convolution, and the activation after it, get no step and no memory of
 //! their own: their readers see a [`View`] of the convolution's raw output.
 
-use mnas_kernels::{Act, Element, Pool};
-use mnas_net::{Graph, NodeId};
+use mnas_kernels::{Act, Element, MapShape, Pool};
+use mnas_net::{Graph, NodeId, Shape};
 
 use crate::{EngineError, SessionSpec};
 
@@ -112,6 +112,38 @@ pub(super) struct Layer {
     pub(super) stats: Option<usize>,
 }
 
+/// Pixels and channels of an activation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Map {
+    pixels: usize,
+    channels: usize,
+}
+
+impl Map {
+    fn of(shape: Shape) -> Self {
+        Self {
+            pixels: shape.pixels(),
+            channels: shape.c,
+        }
+    }
+
+    pub(super) fn shape(self, images: usize) -> MapShape {
+        MapShape {
+            images,
+            pixels: self.pixels,
+            channels: self.channels,
+        }
+    }
+}
+
+/// The channels that one input of a concatenation takes of the output.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) channels: usize,
+    pub(super) offset: usize,
+    pub(super) total: usize,
+}
+
 /// A forward step.
 #[derive(Debug, Clone)]
 pub(super) enum Forward {
@@ -126,20 +158,17 @@ pub(super) enum Forward {
     Norm(usize),
     Materialize {
         view: View,
-        pixels: usize,
-        channels: usize,
+        map: Map,
         out: Buffer,
     },
     Add {
         inputs: [View; 2],
-        pixels: usize,
-        channels: usize,
+        map: Map,
         out: Buffer,
     },
     GlobalAverage {
         view: View,
-        pixels: usize,
-        channels: usize,
+        map: Map,
         out: Buffer,
     },
     Pool {
@@ -160,12 +189,10 @@ pub(super) enum Forward {
         mask: Buffer,
         out: Buffer,
     },
-    /// One input of a concatenation: `channels` at `offset` of `total`.
+    /// One input of a concatenation.
     Concat {
         x: Buffer,
-        channels: usize,
-        offset: usize,
-        total: usize,
+        part: Part,
         out: Buffer,
     },
 }
@@ -211,32 +238,30 @@ pub(super) enum Backward {
     /// Gradients of a gate; `g` becomes the gradient at the view (without gate).
     Gate {
         view: View,
-        pixels: usize,
-        channels: usize,
+        map: Map,
         gate: Buffer,
         g: Buffer,
         gate_gradient: Buffer,
     },
     GlobalAverage {
         view: View,
-        pixels: usize,
-        channels: usize,
+        map: Map,
         g: Buffer,
         target: Target,
     },
+    /// `values` are input and output.
     Pool {
         kind: Pool,
         slide: Slide,
         channels: usize,
-        x: Buffer,
-        y: Buffer,
+        values: [Buffer; 2],
         g: Buffer,
         target: Target,
     },
+    /// `values` are input and output.
     Element {
         f: Element,
-        x: Buffer,
-        y: Buffer,
+        values: [Buffer; 2],
         g: Buffer,
         target: Target,
     },
@@ -247,9 +272,7 @@ pub(super) enum Backward {
     },
     Concat {
         g: Buffer,
-        channels: usize,
-        offset: usize,
-        total: usize,
+        part: Part,
         target: Target,
     },
 }
@@ -490,10 +513,16 @@ impl Backward {
                 view, g, target, ..
             } => view.buffers().chain([*g, target.out]).collect(),
             Backward::Pool {
-                x, y, g, target, ..
+                values: [x, y],
+                g,
+                target,
+                ..
             }
             | Backward::Element {
-                x, y, g, target, ..
+                values: [x, y],
+                g,
+                target,
+                ..
             } => {
                 vec![*x, *y, *g, target.out]
             }

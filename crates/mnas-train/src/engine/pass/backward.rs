@@ -3,8 +3,8 @@
 use mnas_kernels::{Finish, Sink, Upstream};
 
 use super::super::arena::borrow;
-use super::super::plan::{Backward, Buffer, Kind, Target};
-use super::{Pass, dense_shape, pointwise_shape, source, window};
+use super::super::plan::{Backward, Buffer, Kind, Map, Place, Target, View};
+use super::{Pass, dense_shape, pointwise_shape, range, source, window};
 
 impl Pass<'_> {
     /// Computes all gradients.
@@ -30,25 +30,9 @@ impl Pass<'_> {
                 norm,
                 g,
             } => {
-                let (z, g) = (self.at(view.raw), self.at(*g));
-                let ([g], [z]) = borrow(self.arena, [g], [z]);
-                let mut sums = std::mem::take(&mut self.norms[*norm].sums);
-                let mean = &self.norms[*norm].mean;
-                let finish = Finish {
-                    mean,
-                    sums: &mut sums,
-                };
-                let z = source(view, self.norms, z, &[]);
-                mnas_kernels::finish(self.workers, *channels, &z, g, finish);
-                self.norms[*norm].sums = sums;
+                self.finish(view, *channels, *norm, *g);
             }
-            Backward::Norm(n) => {
-                let params = self.plan.norms[*n].params;
-                let [gamma, beta, ..] = params.map(|p| self.tensors.place(p));
-                let tensors = &mut *self.tensors;
-                let ([dg, db], []) = borrow(&mut tensors.gradients, [gamma.clone(), beta], []);
-                self.norms[*n].backward(&tensors.values[gamma], dg, db);
-            }
+            Backward::Norm(n) => self.norm_parameters(*n),
             Backward::NormInput {
                 norm,
                 channels,
@@ -56,107 +40,109 @@ impl Pass<'_> {
                 g,
                 target,
             } => {
-                let reads = [self.at(*g), self.at(*z)];
-                let out = self.at(target.out);
-                let ([out], [g, z]) = borrow(self.arena, [out], reads);
+                let ([out], [g, z]) = parts(self.arena, self.places, self.images, target, [*g, *z]);
                 let upstream = self.norms[*norm].upstream(g, z);
                 let accumulate = target.accumulate;
                 mnas_kernels::norm_gradient(self.workers, *channels, &upstream, out, accumulate);
             }
             Backward::Copy { g, target } => {
-                let (g, out) = (self.at(*g), self.at(target.out));
-                let ([out], [g]) = borrow(self.arena, [out], [g]);
+                let ([out], [g]) = parts(self.arena, self.places, self.images, target, [*g]);
                 mnas_kernels::add_gradient(self.workers, g, out, target.accumulate);
             }
             Backward::Gate {
                 view,
-                pixels,
-                channels,
+                map,
                 gate,
                 g,
                 gate_gradient,
             } => {
-                let shape = self.map(*pixels, *channels);
                 let writes = [self.at(*g), self.at(*gate_gradient)];
                 let reads = [self.at(view.raw), self.at(*gate)];
+                let shape = map.shape(self.images);
                 let ([g, dgate], [x, gate]) = borrow(self.arena, writes, reads);
                 let x = source(view, self.norms, x, &[]);
                 mnas_kernels::gate_backward(self.workers, shape, &x, gate, g, dgate);
             }
             Backward::GlobalAverage {
                 view,
-                pixels,
-                channels,
+                map,
                 g,
                 target,
             } => {
-                let shape = self.map(*pixels, *channels);
-                let reads = [self.at(*g), self.at(view.raw)];
-                let out = self.at(target.out);
-                let mut sums = self.take_sums(target);
-                let ([out], [g, x]) = borrow(self.arena, [out], reads);
-                let x = source(view, self.norms, x, &[]);
-                let sink = sink(self.norms, target, out, &mut sums);
-                mnas_kernels::global_average_backward(self.workers, shape, &x, g, sink);
-                self.put_sums(target, sums);
+                self.global_average_backward(view, *map, *g, target);
             }
             Backward::Pool {
                 kind,
                 slide,
                 channels,
-                x,
-                y,
+                values: [x, y],
                 g,
                 target,
             } => {
-                let w = window(slide, self.images);
-                let reads = [self.at(*x), self.at(*y), self.at(*g)];
-                let out = self.at(target.out);
-                let ([out], [x, y, g]) = borrow(self.arena, [out], reads);
-                let acc = target.accumulate;
-                mnas_kernels::pool_backward(
-                    self.workers,
-                    *kind,
-                    &w,
-                    *channels,
-                    (x, y),
-                    g,
-                    out,
-                    acc,
-                );
+                let ([out], [x, y, g]) =
+                    parts(self.arena, self.places, self.images, target, [*x, *y, *g]);
+                let (w, acc) = (window(slide, self.images), target.accumulate);
+                let (workers, c) = (&*self.workers, *channels);
+                mnas_kernels::pool_backward(workers, *kind, &w, c, (x, y), g, out, acc);
             }
-            Backward::Element { f, x, y, g, target } => {
-                let reads = [self.at(*x), self.at(*y), self.at(*g)];
-                let out = self.at(target.out);
-                let ([out], [x, y, g]) = borrow(self.arena, [out], reads);
+            Backward::Element {
+                f,
+                values: [x, y],
+                g,
+                target,
+            } => {
+                let ([out], [x, y, g]) =
+                    parts(self.arena, self.places, self.images, target, [*x, *y, *g]);
                 let acc = target.accumulate;
                 mnas_kernels::element_backward(self.workers, *f, (x, y), g, out, acc);
             }
             Backward::Dropout { mask, g, target } => {
-                let reads = [self.at(*mask), self.at(*g)];
-                let out = self.at(target.out);
-                let ([out], [mask, g]) = borrow(self.arena, [out], reads);
-                for ((o, m), g) in out.iter_mut().zip(mask).zip(g) {
-                    *o = if target.accumulate { *o + m * g } else { m * g };
-                }
+                let ([out], [mask, g]) =
+                    parts(self.arena, self.places, self.images, target, [*mask, *g]);
+                let products = mask.iter().zip(g).map(|(m, g)| m * g);
+                contribute(out, products, target.accumulate);
             }
-            Backward::Concat {
-                g,
-                channels,
-                offset,
-                total,
-                target,
-            } => {
-                let (g, out) = (self.at(*g), self.at(target.out));
-                let ([out], [g]) = borrow(self.arena, [out], [g]);
-                for (o, g) in out.chunks_exact_mut(*channels).zip(g.chunks_exact(*total)) {
-                    let g = &g[*offset..*offset + *channels];
-                    for (o, g) in o.iter_mut().zip(g) {
-                        *o = if target.accumulate { *o + g } else { *g };
-                    }
-                }
+            Backward::Concat { g, part, target } => {
+                let ([out], [g]) = parts(self.arena, self.places, self.images, target, [*g]);
+                let columns = part.offset..part.offset + part.channels;
+                let lines = g
+                    .chunks_exact(part.total)
+                    .flat_map(|line| &line[columns.clone()]);
+                contribute(out, lines.copied(), target.accumulate);
             }
         }
+    }
+
+    fn finish(&mut self, view: &View, channels: usize, norm: usize, g: Buffer) {
+        let (z, g) = (self.at(view.raw), self.at(g));
+        let ([g], [z]) = borrow(self.arena, [g], [z]);
+        let mut sums = std::mem::take(&mut self.norms[norm].sums);
+        let mean = &self.norms[norm].mean;
+        let end = Finish {
+            mean,
+            sums: &mut sums,
+        };
+        let z = source(view, self.norms, z, &[]);
+        mnas_kernels::finish(self.workers, channels, &z, g, end);
+        self.norms[norm].sums = sums;
+    }
+
+    fn norm_parameters(&mut self, n: usize) {
+        let params = self.plan.norms[n].params;
+        let [gamma, beta, ..] = params.map(|p| self.tensors.place(p));
+        let tensors = &mut *self.tensors;
+        let ([dg, db], []) = borrow(&mut tensors.gradients, [gamma.clone(), beta], []);
+        self.norms[n].backward(&tensors.values[gamma], dg, db);
+    }
+
+    fn global_average_backward(&mut self, view: &View, map: Map, g: Buffer, target: &Target) {
+        let mut sums = self.take_sums(target);
+        let ([out], [g, x]) = parts(self.arena, self.places, self.images, target, [g, view.raw]);
+        let x = source(view, self.norms, x, &[]);
+        let sink = sink(self.norms, target, out, &mut sums);
+        let shape = map.shape(self.images);
+        mnas_kernels::global_average_backward(self.workers, shape, &x, g, sink);
+        self.put_sums(target, sums);
     }
 
     fn layer_backward(
@@ -218,6 +204,25 @@ impl Pass<'_> {
         if let Some(n) = to.finish {
             self.norms[n].sums = sums;
         }
+    }
+}
+
+/// A target's slice to write and `reads` to read.
+fn parts<'a, const R: usize>(
+    arena: &'a mut [f32],
+    places: &[Place],
+    images: usize,
+    target: &Target,
+    reads: [Buffer; R],
+) -> ([&'a mut [f32]; 1], [&'a [f32]; R]) {
+    let out = range(places, images, target.out);
+    borrow(arena, [out], reads.map(|b| range(places, images, b)))
+}
+
+/// `out (+)= values`.
+fn contribute(out: &mut [f32], values: impl Iterator<Item = f32>, accumulate: bool) {
+    for (o, v) in out.iter_mut().zip(values) {
+        *o = if accumulate { *o + v } else { v };
     }
 }
 

@@ -3,9 +3,10 @@
 //! writes (both inputs of an addition have its gradient); who writes takes a copy first where
 //! another still reads.
 
+use mnas_kernels::{Act, Element, Pool};
 use mnas_net::{NodeId, Op};
 
-use super::{Backward, Buffer, Forward, Lowering, Target, View};
+use super::{Backward, Buffer, Forward, Lowering, Map, Part, Target, View};
 
 /// Gradients on their way.
 struct Gradients {
@@ -89,17 +90,13 @@ impl Lowering<'_> {
                 g.hold(own(g), input(0));
             }
             Op::Act(_) => {
-                let (f, x, y) = self.element_of(id);
-                let from = own(g);
-                if let Some(target) = self.target(g, input(0), false) {
-                    self.backward.push(Backward::Element {
-                        f,
-                        x,
-                        y,
-                        g: from,
-                        target,
-                    });
-                }
+                let (f, values) = self.element_of(id);
+                self.emit(g, id, input(0), |g, target| Backward::Element {
+                    f,
+                    values,
+                    g,
+                    target,
+                });
             }
             Op::Add => {
                 for x in node.inputs.clone() {
@@ -110,70 +107,70 @@ impl Lowering<'_> {
             Op::Concat => {
                 let mut offset = 0;
                 for x in node.inputs.clone() {
-                    let (channels, total) = (self.graph.node(x).shape.c, node.shape.c);
-                    let from = own(g);
-                    if let Some(target) = self.target(g, x, false) {
-                        let step = Backward::Concat {
-                            g: from,
-                            channels,
-                            offset,
-                            total,
-                            target,
-                        };
-                        self.backward.push(step);
-                    }
+                    let channels = self.graph.node(x).shape.c;
+                    let part = Part {
+                        channels,
+                        offset,
+                        total: node.shape.c,
+                    };
+                    self.emit(g, id, x, |g, target| Backward::Concat { g, part, target });
                     offset += channels;
                 }
             }
-            Op::AvgPool { kernel, stride } | Op::MaxPool { kernel, stride } => {
-                let average = matches!(node.op, Op::AvgPool { .. });
-                let kind = if average {
-                    mnas_kernels::Pool::Average
-                } else {
-                    mnas_kernels::Pool::Maximum
-                };
-                let slide = self.slide(node, kernel, stride);
-                let (x, y, from) = (self.plain_of(input(0)), self.plain_of(id), own(g));
-                let channels = node.shape.c;
-                if let Some(target) = self.target(g, input(0), false) {
-                    let step = Backward::Pool {
-                        kind,
-                        slide,
-                        channels,
-                        x,
-                        y,
-                        g: from,
-                        target,
-                    };
-                    self.backward.push(step);
-                }
+            Op::AvgPool { kernel, stride } => {
+                self.pool_backward(g, id, Pool::Average, kernel, stride)
+            }
+            Op::MaxPool { kernel, stride } => {
+                self.pool_backward(g, id, Pool::Maximum, kernel, stride)
             }
             Op::GlobalAvgPool => {
-                let shape = self.graph.node(input(0)).shape;
+                let map = Map::of(self.graph.node(input(0)).shape);
                 let (view, from) = (self.view(input(0)), own(g));
                 if let Some(target) = self.target(g, input(0), true) {
-                    let (pixels, channels) = (shape.pixels(), shape.c);
-                    let step = Backward::GlobalAverage {
+                    self.backward.push(Backward::GlobalAverage {
                         view,
-                        pixels,
-                        channels,
-                        g: from,
-                        target,
-                    };
-                    self.backward.push(step);
-                }
-            }
-            Op::Dropout { .. } => {
-                let mask = self.masks[id.index()].expect("forward made each dropout's mask");
-                let from = own(g);
-                if let Some(target) = self.target(g, input(0), false) {
-                    self.backward.push(Backward::Dropout {
-                        mask,
+                        map,
                         g: from,
                         target,
                     });
                 }
             }
+            Op::Dropout { .. } => {
+                let mask = self.masks[id.index()].expect("forward made each dropout's mask");
+                self.emit(g, id, input(0), |g, target| Backward::Dropout {
+                    mask,
+                    g,
+                    target,
+                });
+            }
+        }
+    }
+
+    fn pool_backward(&mut self, g: &mut Gradients, id: NodeId, kind: Pool, k: usize, s: usize) {
+        let node = self.graph.node(id);
+        let (slide, channels) = (self.slide(node, k, s), node.shape.c);
+        let values = [self.plain_of(node.inputs[0]), self.plain_of(id)];
+        self.emit(g, id, node.inputs[0], |g, target| Backward::Pool {
+            kind,
+            slide,
+            channels,
+            values,
+            g,
+            target,
+        });
+    }
+
+    /// Emits the step that carries `from`'s gradient to `to`, where that is wanted.
+    fn emit(
+        &mut self,
+        g: &mut Gradients,
+        from: NodeId,
+        to: NodeId,
+        step: impl FnOnce(Buffer, Target) -> Backward,
+    ) {
+        let gradient = g.gradient(from);
+        if let Some(target) = self.target(g, to, false) {
+            self.backward.push(step(gradient, target));
         }
     }
 
@@ -252,7 +249,7 @@ impl Lowering<'_> {
         let view = self.view(id);
         let norm = view.norm.expect("only views of a batch norm are finished");
         let buffer = match view.act {
-            mnas_kernels::Act::Linear => g.gradient(id),
+            Act::Linear => g.gradient(id),
             _ => self.writable(g, id),
         };
         let channels = self.graph.node(id).shape.c;
@@ -319,8 +316,7 @@ impl Lowering<'_> {
         let gate_gradient = self.buffer(gate_len);
         self.backward.push(Backward::Gate {
             view: base,
-            pixels: node.shape.pixels(),
-            channels: node.shape.c,
+            map: Map::of(node.shape),
             gate: gate_value,
             g: buffer,
             gate_gradient,
@@ -348,10 +344,10 @@ impl Lowering<'_> {
     }
 
     /// Function, input and output of an activation that has a step of its own.
-    fn element_of(&self, id: NodeId) -> (mnas_kernels::Element, Buffer, Buffer) {
+    fn element_of(&self, id: NodeId) -> (Element, [Buffer; 2]) {
         let y = self.view(id).raw;
         let found = self.forward.iter().find_map(|s| match s {
-            Forward::Element { f, x, out } if *out == y => Some((*f, *x, y)),
+            Forward::Element { f, x, out } if *out == y => Some((*f, [*x, y])),
             _ => None,
         });
         found.expect("forward emitted this activation's step")

@@ -3,7 +3,7 @@
 use mnas_kernels::{Act, Element, MAX_KERNEL, Pool};
 use mnas_net::{Activation, Node, NodeId, Op, same_padding};
 
-use super::{Buffer, Forward, Kind, Layer, Lowering, Norm, Slide, View, unsupported};
+use super::{Buffer, Forward, Kind, Layer, Lowering, Map, Norm, Part, Slide, View, unsupported};
 use crate::EngineError;
 
 /// The activation as layers compute it on reading; `None` where only a step of its own does.
@@ -73,54 +73,26 @@ impl Lowering<'_> {
                 bias,
             } => self.layer(id, Kind::Depthwise, kernel, stride, bias),
             Op::Linear { .. } => self.layer(id, Kind::Pointwise, 1, 1, true),
-            Op::BatchNorm { epsilon } => self.batch_norm(id, epsilon),
+            Op::BatchNorm { .. } => self.batch_norm(id),
             Op::Act(a) => self.activation(id, a),
             Op::Add => {
                 let inputs = [self.view(node.inputs[0]), self.view(node.inputs[1])];
                 let out = self.buffer(node.shape.len());
-                let (pixels, channels) = (node.shape.pixels(), node.shape.c);
-                self.forward.push(Forward::Add {
-                    inputs,
-                    pixels,
-                    channels,
-                    out,
-                });
+                let map = Map::of(node.shape);
+                self.forward.push(Forward::Add { inputs, map, out });
                 View::plain(out)
             }
             Op::Mul => self.gate(id),
             Op::Concat => self.concat(node),
-            Op::AvgPool { kernel, stride } | Op::MaxPool { kernel, stride } => {
-                if kernel > MAX_KERNEL {
-                    return Err(unsupported(self.graph, id));
-                }
-                let average = matches!(node.op, Op::AvgPool { .. });
-                let kind = if average {
-                    Pool::Average
-                } else {
-                    Pool::Maximum
-                };
-                let slide = self.slide(node, kernel, stride);
-                let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape.len()));
-                let channels = node.shape.c;
-                self.forward.push(Forward::Pool {
-                    kind,
-                    slide,
-                    channels,
-                    x,
-                    out,
-                });
-                View::plain(out)
+            Op::AvgPool { kernel, .. } | Op::MaxPool { kernel, .. } if kernel > MAX_KERNEL => {
+                return Err(unsupported(self.graph, id));
             }
+            Op::AvgPool { kernel, stride } => self.pool(node, Pool::Average, kernel, stride),
+            Op::MaxPool { kernel, stride } => self.pool(node, Pool::Maximum, kernel, stride),
             Op::GlobalAvgPool => {
-                let input = self.graph.node(node.inputs[0]).shape;
+                let map = Map::of(self.graph.node(node.inputs[0]).shape);
                 let (view, out) = (self.view(node.inputs[0]), self.buffer(node.shape.len()));
-                let (pixels, channels) = (input.pixels(), input.c);
-                self.forward.push(Forward::GlobalAverage {
-                    view,
-                    pixels,
-                    channels,
-                    out,
-                });
+                self.forward.push(Forward::GlobalAverage { view, map, out });
                 View::plain(out)
             }
             Op::Dropout { rate } => {
@@ -133,6 +105,19 @@ impl Lowering<'_> {
         };
         self.views[id.index()] = Some(view);
         Ok(())
+    }
+
+    fn pool(&mut self, node: &Node, kind: Pool, kernel: usize, stride: usize) -> View {
+        let (slide, channels) = (self.slide(node, kernel, stride), node.shape.c);
+        let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape.len()));
+        self.forward.push(Forward::Pool {
+            kind,
+            slide,
+            channels,
+            x,
+            out,
+        });
+        View::plain(out)
     }
 
     /// A node's value as its readers see it.
@@ -151,11 +136,9 @@ impl Lowering<'_> {
         }
         let shape = self.graph.node(id).shape;
         let out = self.buffer(shape.len());
-        let (pixels, channels) = (shape.pixels(), shape.c);
         self.forward.push(Forward::Materialize {
             view,
-            pixels,
-            channels,
+            map: Map::of(shape),
             out,
         });
         self.plain[id.index()] = Some(out);
@@ -224,7 +207,7 @@ impl Lowering<'_> {
         self.norms.len() - 1
     }
 
-    fn batch_norm(&mut self, id: NodeId, _epsilon: f32) -> View {
+    fn batch_norm(&mut self, id: NodeId) -> View {
         let input = self.graph.node(id).inputs[0];
         let norm = self.norm(id);
         let raw = self.plain(input);
@@ -296,11 +279,9 @@ impl Lowering<'_> {
             return gated;
         }
         let out = self.buffer(node.shape.len());
-        let (pixels, channels) = (node.shape.pixels(), node.shape.c);
         self.forward.push(Forward::Materialize {
             view: gated,
-            pixels,
-            channels,
+            map: Map::of(node.shape),
             out,
         });
         View::plain(out)
@@ -315,13 +296,12 @@ impl Lowering<'_> {
         let out = self.buffer(node.shape.len());
         let mut offset = 0;
         for (x, channels) in parts {
-            self.forward.push(Forward::Concat {
-                x,
+            let part = Part {
                 channels,
                 offset,
                 total: node.shape.c,
-                out,
-            });
+            };
+            self.forward.push(Forward::Concat { x, part, out });
             offset += channels;
         }
         View::plain(out)
