@@ -25,8 +25,8 @@ struct Line([f32; 16]);
 #[derive(Debug)]
 enum Memory {
     Lines(Vec<Line>),
-    /// Mapped, so that the system may use large pages: with small ones, a third of a step's time
-    /// goes to address translation and to prefetches that end at page borders.
+    /// Mapped, so that the system may use large pages: fewer address translations, and prefetches
+    /// that don't end at the borders of small ones.
     Mapped(memmap2::MmapMut),
 }
 

@@ -17,7 +17,7 @@ use crate::workers::{Floats, Shared, Workers, share};
 /// Rows per task below which joining partial weight gradients costs more than it saves.
 const ROWS_PER_PARTIAL: usize = 128;
 
-/// Gradients of [`pointwise_forward`]: of weights into `weight_gradient`, of the bias, and of the
+/// Gradients of [`super::pointwise_forward`]: of weights into `weight_gradient`, of the bias, and of the
 /// source's activation into `sink` where wanted.
 ///
 /// # Panics
