@@ -1,7 +1,10 @@
 use std::fs;
 use std::path::Path;
 
+use mnas_net::{Activation, GraphBuilder, Op};
+
 use super::*;
+use crate::evaluate::evaluate;
 use crate::fake::{Fake, TOY, toy_graph, toy_meta, toy_split};
 use crate::{Augment, Optimizer, PadFill, Schedule, cpu};
 
@@ -125,6 +128,82 @@ fn a_stopped_run_continues_to_the_same_bits() {
     }
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 12, "no temporary files stay");
+}
+
+/// A network with everything that keeps state: running statistics, dropout, three kinds of kernel.
+fn stateful_graph() -> Graph {
+    let mut b = GraphBuilder::new(TOY).unwrap();
+    let conv = Op::Conv {
+        kernel: 3,
+        stride: 2,
+        filters: 8,
+        bias: false,
+    };
+    let depthwise = Op::DepthwiseConv {
+        kernel: 3,
+        stride: 1,
+        bias: false,
+    };
+    let mut at = b.input();
+    for (name, op) in [
+        ("conv", conv),
+        ("conv.bn", Op::BATCH_NORM),
+        ("conv.act", Op::Act(Activation::Relu)),
+        ("depthwise", depthwise),
+        ("depthwise.bn", Op::BATCH_NORM),
+        ("pool", Op::GlobalAvgPool),
+        ("dropout", Op::Dropout { rate: 0.2 }),
+        ("classifier", Op::Linear { features: 3 }),
+    ] {
+        at = b.add(name, op, &[at]).unwrap();
+    }
+    b.finish(at)
+}
+
+#[test]
+fn averages_statistics_and_dropout_continue_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (graph, meta) = (stateful_graph(), toy_meta());
+    let (split, validation) = (toy_split(50, 1), toy_split(30, 2));
+    let recipe = Recipe {
+        optimizer: Recipe::mnasnet().optimizer,
+        learning_rate: 0.01,
+        weight_decay: 1e-3,
+        label_smoothing: 0.1,
+        ema_decay: Some(0.9),
+        ..recipe()
+    };
+    let go = |checkpoint, stop_at| {
+        let job = TrainJob {
+            graph: &graph,
+            train: &split,
+            validation: Some(&validation),
+            meta: &meta,
+            recipe: &recipe,
+            seed: 7,
+            trial: 3,
+            threads: 2,
+            start: None,
+            checkpoint,
+        };
+        let stop = |p: &Progress| match stop_at {
+            Some(step) if p.step == step => Control::Stop,
+            _ => Control::Continue,
+        };
+        train(&cpu(), &job, &mut |p| stop(p)).unwrap()
+    };
+    let whole = go(None, None);
+    for stop_at in [2, 9, 13] {
+        assert!(go(Some(&path), Some(stop_at)).stopped);
+    }
+    let rest = go(Some(&path), None);
+    assert_eq!(rest.weights, whole.weights);
+    assert_eq!(rest.curve, whole.curve);
+    assert_eq!(rest.evaluation, whole.evaluation);
+    // The weights handed back are those that were evaluated.
+    let e = evaluate(&cpu(), &graph, &rest.weights, &validation, &meta, 2).unwrap();
+    assert_eq!(e.confusion, rest.evaluation.unwrap().confusion);
 }
 
 #[test]
