@@ -49,9 +49,11 @@ mod tests {
 
     use super::*;
 
+    type Points<'a> = &'a [(f64, f64)];
+
     #[test]
     fn known_fronts() {
-        let cases: &[(&[(f64, f64)], &[usize])] = &[
+        let cases: &[(Points, &[usize])] = &[
             (&[], &[]),
             (&[(0.5, 10.0)], &[0]),
             (
@@ -71,7 +73,7 @@ mod tests {
     #[test]
     fn known_areas() {
         let reference = (0.0, 10.0);
-        let cases: &[(&[(f64, f64)], f64)] = &[
+        let cases: &[(Points, f64)] = &[
             (&[], 0.0),
             (&[(0.5, 4.0)], 3.0),
             // 0.5 x 6 and then 0.3 x 2 above it; the third is dominated, the fourth out of sight.

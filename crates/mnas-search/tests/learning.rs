@@ -19,7 +19,7 @@ fn spec(algorithm: &str) -> ControllerSpec {
 /// seed, and that the mean over seeds rises from quarter to quarter.
 fn check(algorithm: &str, kind: Kind, size: (u64, u64), seeds: u64, margin: f64) {
     let space = Space::builtin("mnasnet").expect("a built-in space");
-    let mut means = [0.0; 4];
+    let (mut means, mut baseline) = ([0.0; 4], 0.0);
     for seed in 0..seeds {
         let landscape = Landscape::new(kind, &space, 1000 + seed);
         let run = |name: &str| quarters(&search(&spec(name), &space, &landscape, seed, size));
@@ -28,12 +28,13 @@ fn check(algorithm: &str, kind: Kind, size: (u64, u64), seeds: u64, margin: f64)
             learnt[3] > random[3] + margin,
             "{algorithm} on {kind:?}, seed {seed}: {learnt:.4?}, random {random:.4?}"
         );
+        baseline += random[3] / seeds as f64;
         means
             .iter_mut()
             .zip(learnt)
             .for_each(|(m, q)| *m += q / seeds as f64);
     }
-    println!("{algorithm} on {kind:?}, {size:?}: quarters {means:.4?}");
+    println!("{algorithm} on {kind:?}, {size:?}: quarters {means:.4?}, random {baseline:.4}");
     assert!(
         means.windows(2).all(|pair| pair[1] > pair[0]),
         "{algorithm} on {kind:?} doesn't rise: {means:.4?}"

@@ -1,5 +1,8 @@
 use super::*;
 
+/// Settings by name.
+type Overrides<'a> = &'a [(&'a str, f64)];
+
 fn setup() -> Setup {
     Setup {
         choices: vec![3, 1, 2],
@@ -8,7 +11,7 @@ fn setup() -> Setup {
     }
 }
 
-fn try_build(algorithm: &str, settings: &[(&str, f64)]) -> Result<Box<dyn Controller>, BuildError> {
+fn try_build(algorithm: &str, settings: Overrides) -> Result<Box<dyn Controller>, BuildError> {
     let spec = ControllerSpec {
         algorithm: algorithm.into(),
         settings: settings
@@ -32,7 +35,7 @@ fn defaults_are_in_range_and_explained() {
 
 #[test]
 fn what_is_unknown_or_out_of_range_is_refused() {
-    let cases: &[(&str, &[(&str, f64)], &str)] = &[
+    let cases: &[(&str, Overrides, &str)] = &[
         (
             "pso",
             &[],

@@ -38,7 +38,7 @@ fn check_gradient(advantage: f64, shift: f64, entropy: f64) {
     policy.accumulate(&tokens, &old, &weighting, &mut gradient);
     assert!(gradient.iter().any(|g| g.abs() > 1e-3) || (advantage == 0.0 && entropy == 0.0));
     let step = 1e-5;
-    for i in 0..gradient.len() {
+    for (i, exact) in gradient.iter().enumerate() {
         let kept = policy.weights[i];
         policy.weights[i] = kept + step;
         let above = loss(&policy, &tokens, &old, &weighting);
@@ -47,9 +47,8 @@ fn check_gradient(advantage: f64, shift: f64, entropy: f64) {
         policy.weights[i] = kept;
         let numeric = (above - below) / (2.0 * step);
         assert!(
-            (numeric - gradient[i]).abs() < 1e-8 + 1e-6 * numeric.abs(),
-            "weight {i}: {} but numerically {numeric}",
-            gradient[i]
+            (numeric - exact).abs() < 1e-8 + 1e-6 * numeric.abs(),
+            "weight {i}: {exact} but numerically {numeric}"
         );
     }
 }
