@@ -27,6 +27,12 @@ pub enum DataError {
         /// What would do.
         accepted: String,
     },
+    /// One of a data set's files is not there.
+    #[error("{path}: this file, or the same with .gz, belongs to the data set and is missing")]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file or folder that could not be read or written.
     #[error("{path}: can't {action}: {error}")]
     Io {
@@ -205,6 +211,12 @@ pub enum RawFault {
         expected: u64,
         /// Bytes found.
         got: u64,
+    },
+    /// Images without pixels.
+    #[error("images of {size} have no pixels")]
+    Empty {
+        /// Size found.
+        size: String,
     },
     /// Not as many labels as images.
     #[error("{labels} labels for {images} images")]

@@ -50,10 +50,8 @@ impl DatasetKind for Idx {
                 continue;
             };
             let need = |stem: &str| {
-                file(stem).ok_or_else(|| DataError::Io {
+                file(stem).ok_or_else(|| DataError::MissingFile {
                     path: folder.join(stem),
-                    action: "find the file, or the same with .gz,",
-                    error: std::io::ErrorKind::NotFound.into(),
                 })
             };
             let mut files = vec![images, need("train-labels-idx1-ubyte")?];
@@ -132,6 +130,14 @@ impl Found for IdxFiles {
 fn read_images(path: &Path) -> Result<(usize, Shape, Vec<u8>), DataError> {
     let (sizes, bytes) = read(path, 3)?;
     let shape = Shape::new(sizes[1], sizes[2], 1);
+    if shape.is_empty() {
+        return Err(DataError::Raw {
+            path: path.into(),
+            reason: RawFault::Empty {
+                size: shape.to_string(),
+            },
+        });
+    }
     Ok((sizes[0], shape, bytes))
 }
 

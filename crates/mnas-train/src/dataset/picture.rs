@@ -87,17 +87,17 @@ fn limit(width: usize, height: usize) -> Result<(usize, usize), ImageError> {
     Ok((width, height))
 }
 
-fn jpeg_options(space: ColorSpace) -> DecoderOptions {
-    // Strict, or the missing part of a truncated file decodes to gray without a word.
+fn jpeg_options(space: ColorSpace, strict: bool) -> DecoderOptions {
     DecoderOptions::default()
-        .set_strict_mode(true)
+        .set_strict_mode(strict)
         .set_max_width(MAX_JPEG_SIDE)
         .set_max_height(MAX_JPEG_SIDE)
         .jpeg_set_out_colorspace(space)
 }
 
 fn open_jpeg(bytes: &[u8]) -> Result<Jpeg<'_>, ImageError> {
-    let mut d = JpegDecoder::new_with_options(Cursor::new(bytes), jpeg_options(ColorSpace::RGB));
+    let mut d =
+        JpegDecoder::new_with_options(Cursor::new(bytes), jpeg_options(ColorSpace::RGB, false));
     d.decode_headers().map_err(ImageError::Jpeg)?;
     Ok(d)
 }
@@ -116,7 +116,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(Picture, u16), ImageError> {
     } else {
         (ColorSpace::RGB, 3)
     };
-    d.set_options(jpeg_options(space));
+    // Cameras leave odd bytes between headers, but from here on strict, or the missing part of a
+    // truncated file decodes to gray without a word.
+    d.set_options(jpeg_options(space, true));
     let pixels = d.decode().map_err(ImageError::Jpeg)?;
     let orientation = d.exif().map_or(1, |e| orientation(e));
     let picture = Picture {

@@ -60,6 +60,20 @@ fn every_kind_of_image_shows_the_same() {
 }
 
 #[test]
+fn odd_bytes_between_headers_are_passed_over() {
+    let whole = fixture("rgb.jpg");
+    // After the start marker and the APP0 segment, whose length follows its marker.
+    let end = 4 + usize::from(u16::from_be_bytes([whole[4], whole[5]]));
+    let odd = [
+        &whole[..end],
+        &[0x11, 0x22, 0x33, 0x44, 0x55],
+        &whole[end..],
+    ]
+    .concat();
+    assert_eq!(decode(&odd).unwrap(), decode(&whole).unwrap());
+}
+
+#[test]
 fn one_bit_images_are_gray() {
     let p = decode(&fixture("bits.png")).unwrap();
     assert_eq!((p.width, p.height, p.channels), (48, 32, 1));

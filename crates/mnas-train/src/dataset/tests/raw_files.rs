@@ -79,6 +79,11 @@ fn idx_faults_name_the_file() {
         b"\x1f\x8b\x08\x00 compressed",
         "train-images-idx3-ubyte: no IDX file of bytes with 3 dimension(s): it starts with [1f, 8b, 08, 00]; get the file again",
     );
+    check(
+        "train-images-idx3-ubyte",
+        &idx(&[30, 0, 2], &[]),
+        "train-images-idx3-ubyte: images of 0x2x1 have no pixels; get the file again",
+    );
     let (images, labels) = digits(30, 3);
     check(
         "train-images-idx3-ubyte",
@@ -113,7 +118,7 @@ fn idx_faults_name_the_file() {
     fs::remove_file(place.path().join("d/train-labels-idx1-ubyte")).unwrap();
     assert_eq!(
         place.error("d"),
-        "DIR/d/train-labels-idx1-ubyte: can't find the file, or the same with .gz,: entity not found"
+        "DIR/d/train-labels-idx1-ubyte: this file, or the same with .gz, belongs to the data set and is missing"
     );
 }
 
