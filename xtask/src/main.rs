@@ -10,17 +10,6 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-/// Tests that fail because what they hold is not finished; each run names them. An entry leaves
-/// this list with the work that makes it pass.
-const KNOWN_FAILING: &[&str] = &[
-    "run::tests::budgets::a_search_where_everything_fails_stops",
-    "run::tests::outcomes::a_network_is_evaluated_once_and_learnt_from_each_time",
-    "run::tests::outcomes::the_final_stage_trains_measures_tests_and_exports",
-    "run::tests::resume::a_stop_at_any_moment_is_clean_and_changes_nothing",
-    "run::tests::resume::every_prefix_leads_to_the_same_end",
-    "run::tests::simulated::studies_survive_their_workers",
-];
-
 const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs";
 
 fn main() -> ExitCode {
@@ -81,12 +70,7 @@ fn test(filter: &[String]) -> Result<()> {
     } else {
         &["test", "--workspace", "--all-targets", "--no-fail-fast"]
     };
-    let mut skips = vec!["--"];
-    for name in KNOWN_FAILING {
-        eprintln!("skipped: {name} (known to fail)");
-        skips.extend(["--skip", name]);
-    }
-    cargo(&[runner, &filter, &skips].concat(), &envs)
+    cargo(&[runner, &filter].concat(), &envs)
 }
 
 fn lint() -> Result<()> {

@@ -4,6 +4,9 @@ mod facts;
 mod measure;
 mod train;
 
+#[cfg(test)]
+mod tests;
+
 use mnas_deploy::Device;
 use mnas_net::{Graph, NetSpec, Purpose, Weights, stream};
 use mnas_search::{Failure, FailureKind};

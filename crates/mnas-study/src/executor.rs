@@ -4,6 +4,9 @@ mod in_process;
 mod local;
 pub(crate) mod queue;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::job::{Job, JobFailure, JobId, JobOutput, JobProgress};

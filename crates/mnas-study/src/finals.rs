@@ -6,6 +6,9 @@ mod pick;
 mod references;
 mod train;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use mnas_net::cost;
@@ -71,9 +74,11 @@ pub(crate) fn final_stage(session: &mut Session<'_>) -> Result<Flow, StudyError>
             export::export(session, entry, p)?;
         }
     }
-    let results = entries
+    let stored = session.study().finals();
+    let missing = entries
         .iter()
-        .map(|entry| result(session, entry, &progress[&entry.name]));
+        .filter(|e| stored.iter().all(|r| r.entry != **e));
+    let results = missing.map(|entry| result(session, entry, &progress[&entry.name]));
     let results = results.map(|result| Event::FinalDone { result }).collect();
     session.append(results)?;
     Ok(Flow::Done)

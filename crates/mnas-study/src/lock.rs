@@ -52,3 +52,20 @@ impl DirLock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_lock_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path()).unwrap();
+        let second = DirLock::acquire(dir.path());
+        assert!(matches!(second, Err(LockError::Held { .. })), "{second:?}");
+        drop(first);
+        DirLock::acquire(dir.path()).unwrap();
+        let missing = DirLock::acquire(&dir.path().join("none"));
+        assert!(matches!(missing, Err(LockError::Io { .. })), "{missing:?}");
+    }
+}

@@ -231,7 +231,10 @@ fn summary(session: &Session<'_>) -> Summary {
         best: study.best().map(|t| t.id),
         winner: view::winner(study),
         ended: study.ended_ms().is_some(),
-        stopped: study.stopped().map(String::from),
+        stopped: study
+            .stopped()
+            .filter(|_| study.ended_ms().is_none())
+            .map(String::from),
         search_seconds: session.search_seconds(),
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Session<'a> {
     seq: u64,
     /// Whether a final stage has begun that knows all trials.
     final_begun: bool,
+    /// Batches that were observed before this run.
+    observed_before: u32,
 }
 
 impl<'a> Session<'a> {
@@ -48,6 +50,8 @@ impl<'a> Session<'a> {
         plan.check()?;
         let space = plan.space()?;
         let (spent, seq, final_begun) = (Spent::default(), 0, false);
+        let open = u32::from(study.open_batch().is_some());
+        let observed_before = study.batches().len() as u32 - open;
         let mut session = Self {
             rig,
             plan,
@@ -56,6 +60,7 @@ impl<'a> Session<'a> {
             spent,
             seq,
             final_begun,
+            observed_before,
         };
         events
             .iter()
@@ -149,6 +154,11 @@ impl<'a> Session<'a> {
     /// new one.
     pub(crate) fn final_begun(&self) -> bool {
         self.final_begun
+    }
+
+    /// Whether a batch was observed in this run.
+    pub(crate) fn observed_now(&self, batch: u32) -> bool {
+        batch >= self.observed_before
     }
 
     pub(crate) fn plan(&self) -> &Plan {

@@ -3,6 +3,11 @@
 mod memory;
 mod sqlite;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 use mnas_search::Event;

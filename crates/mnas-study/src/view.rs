@@ -1,5 +1,8 @@
 //! Reading a study: for reports, for commands, and for a run that resumes.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use mnas_net::{NetSpec, SpecError, Weights, WeightsError};

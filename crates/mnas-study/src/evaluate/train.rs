@@ -26,6 +26,9 @@ pub(super) fn train(
         return Ok(done);
     }
     let graph = super::graph(&job.net).map_err(JobFailure::Net)?;
+    if let Some(folder) = job.checkpoint.as_deref().and_then(Path::parent) {
+        std::fs::create_dir_all(folder).map_err(infrastructure)?;
+    }
     let run = |on_progress: &mut dyn FnMut(JobProgress) -> Control| {
         let train_job = mnas_train::TrainJob {
             graph: &graph,

@@ -36,7 +36,8 @@ pub(super) fn eta_seconds(session: &Session<'_>) -> Option<f64> {
     Some(by_time.map_or(by_trials, |t| t.min(by_trials)))
 }
 
-/// Stops the search where failures are so many that networks can't be the reason.
+/// Stops the search where failures are so many that networks can't be the reason. Failures of
+/// earlier runs don't count: whoever resumes has looked into them.
 ///
 /// # Errors
 /// [`StudyError::TooManyFailures`].
@@ -46,7 +47,7 @@ pub(super) fn check_failures(session: &mut Session<'_>) -> Result<(), StudyError
         .study()
         .trials()
         .iter()
-        .filter(|t| t.duplicate_of.is_none())
+        .filter(|t| t.duplicate_of.is_none() && session.observed_now(t.batch))
         .filter_map(|t| t.outcome.as_ref())
         .map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure.message.as_str()),

@@ -77,3 +77,77 @@ impl Spent {
         (n > 0).then(|| self.batches_ms.iter().sum::<u64>() as f64 / 1e3 / n as f64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stopped() -> Event {
+        Event::Stopped {
+            reason: String::new(),
+        }
+    }
+
+    fn retried() -> Event {
+        Event::Retried {
+            trial: 0,
+            attempt: 2,
+            reason: String::new(),
+        }
+    }
+
+    fn extended() -> Event {
+        Event::Extended { trials: 9 }
+    }
+
+    #[test]
+    fn only_time_between_events_of_a_search_counts() {
+        let check = |expected_ms: u64, events: &[(u64, Event)]| {
+            let mut spent = Spent::default();
+            events
+                .iter()
+                .for_each(|(time_ms, event)| spent.add(*time_ms, event));
+            assert_eq!(spent.total_ms, expected_ms, "{events:?}");
+        };
+        check(0, &[(100, retried())]);
+        check(50, &[(100, retried()), (150, retried())]);
+        check(50, &[(100, retried()), (150, retried()), (900, stopped())]);
+        check(
+            60,
+            &[
+                (100, retried()),
+                (150, retried()),
+                (150, stopped()),
+                (900, retried()),
+                (910, retried()),
+            ],
+        );
+        // An extension starts afresh; a clock that is set back adds nothing.
+        check(
+            10,
+            &[
+                (100, retried()),
+                (150, retried()),
+                (160, extended()),
+                (900, retried()),
+                (910, retried()),
+            ],
+        );
+        check(0, &[(100, retried()), (50, retried())]);
+    }
+
+    #[test]
+    fn a_run_that_said_nothing_is_known_by_its_last_event() {
+        let mut spent = Spent::default();
+        assert_eq!(spent.unclosed(), None);
+        for (event, unclosed) in [
+            (retried(), Some(7)),
+            (stopped(), None),
+            (extended(), None),
+            (Event::Ended { time_ms: 7 }, None),
+        ] {
+            spent.add(7, &event);
+            assert_eq!(spent.unclosed(), unclosed, "{event:?}");
+        }
+    }
+}

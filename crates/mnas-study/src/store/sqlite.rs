@@ -35,7 +35,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Sqlite {
     path: PathBuf,
     runtime: Runtime,
-    connection: SqliteConnection,
+    /// Taken only when dropped.
+    connection: Option<SqliteConnection>,
     /// Position of the last event read or written here.
     last: u64,
 }
@@ -121,7 +122,7 @@ impl Sqlite {
         Ok(Self {
             path: path.into(),
             runtime,
-            connection,
+            connection: Some(connection),
             last: 0,
         })
     }
@@ -131,7 +132,7 @@ impl Sqlite {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
         self.runtime
-            .block_on(work(&mut self.connection))
+            .block_on(work(open(&mut self.connection)))
             .map_err(|e| store_error(&self.path, e))
     }
 
@@ -175,6 +176,19 @@ impl Sqlite {
                 message: found,
             }),
         }
+    }
+
+    /// Bounds the file to its size now and `more` pages, as a full disk does.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&mut self, more: i64) {
+        let limited = self.block(async |c: &mut SqliteConnection| {
+            let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+                .fetch_one(&mut *c)
+                .await?;
+            let sql = format!("PRAGMA max_page_count = {}", pages + more);
+            sqlx::query(sqlx::AssertSqlSafe(sql)).execute(c).await
+        });
+        limited.unwrap();
     }
 
     fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
@@ -248,7 +262,7 @@ impl Store for Sqlite {
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
         let written = self
             .runtime
-            .block_on(write(&mut self.connection, time_ms, &rows));
+            .block_on(write(open(&mut self.connection), time_ms, &rows));
         if let Err(e) = written {
             return Err(self.append_error(e, events));
         }
@@ -287,6 +301,21 @@ impl Store for Sqlite {
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
         Ok(events)
     }
+}
+
+impl Drop for Sqlite {
+    /// Waits for the database to close, which folds the write-ahead log into the file.
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Every append was synced; a log that stays is read at the next opening.
+            let _ = self.runtime.block_on(connection.close());
+        }
+    }
+}
+
+fn open(connection: &mut Option<SqliteConnection>) -> &mut SqliteConnection {
+    let open = connection.as_mut();
+    open.expect("the connection is taken only when the store is dropped")
 }
 
 /// One event as the table holds it.

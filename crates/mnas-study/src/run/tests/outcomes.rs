@@ -12,6 +12,7 @@ fn a_network_is_evaluated_once_and_learnt_from_each_time() {
     let mut plan = plan();
     plan.controller.algorithm = "random".into();
     plan.trials = 120;
+    plan.batch = 40;
     plan.finalists = 0;
     let mut bench = Bench::new(&plan);
     let mut executor = bench.executor(3);
@@ -261,13 +262,18 @@ fn the_final_stage_trains_measures_tests_and_exports() {
             panic!("{result:?}")
         };
         assert!(test_accuracy.is_some());
-        assert!(latency.median_ms <= 0.6, "{result:?}");
         let finalist = matches!(result.entry.kind, FinalKind::Finalist { .. });
+        assert_eq!(latency.median_ms <= 0.6, finalist, "{result:?}");
         assert_eq!(files.len(), if finalist { 3 } else { 1 }, "{files:?}");
         for file in files {
             assert!(bench.dir.path().join(file).is_file(), "{file}");
         }
     }
+    // By the formula every width of the reference is over the target, which is said.
+    let warned = bench.updates.iter().any(|u| {
+        matches!(u, Update::Warning { message } if message.contains("no width of mobilenet-v2-small meets the target"))
+    });
+    assert!(warned);
     let winner = summary.winner.unwrap();
     let onnx = bench.dir.path().join(format!("models/trial-{winner}.onnx"));
     let file = mnas_deploy::read_model(std::fs::read(onnx).unwrap()).unwrap();

@@ -1,0 +1,263 @@
+//! The real evaluator on the embedded images, a network of a thousand multiply-accumulates, and
+//! the engine that is compiled in.
+
+use std::path::Path;
+
+use mnas_deploy::MeasurePlan;
+use mnas_net::Weights;
+use mnas_search::{FailureKind, LatencySource};
+use mnas_train::{Control, OpenOptions};
+
+use super::{Evaluator, NetEvaluator, keys};
+use crate::fakes::recipe;
+use crate::job::{
+    Changed, DataJob, Job, JobFailure, JobOutput, JobProgress, MeasureJob, Net, TestJob, TrainJob,
+    TrainedNet, WeightsFrom,
+};
+use crate::plan::DevicePlan;
+
+const NET: &str = "stem_k3_s2_c8\nds_r1_k3_s2_c16\nhead_c16";
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    data: DataJob,
+    evaluator: NetEvaluator,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = OpenOptions {
+            image_size: None,
+            cache_dir: dir.path(),
+            seed: 0,
+            validation_fraction: 0.1,
+            progress: &|_, _| {},
+        };
+        let meta = mnas_train::open("fashion-mnist-10k", &options)
+            .unwrap()
+            .meta;
+        let data = DataJob {
+            source: "fashion-mnist-10k".into(),
+            image_size: None,
+            validation_fraction: 0.1,
+            split_seed: 0,
+            cache_dir: dir.path().into(),
+            fingerprint: meta.fingerprint,
+        };
+        Self {
+            dir,
+            data,
+            evaluator: NetEvaluator::new(),
+        }
+    }
+
+    fn perform(&mut self, job: &Job) -> Result<JobOutput, JobFailure> {
+        self.evaluator.perform(job, &mut |_| Control::Continue)
+    }
+
+    fn train_job(&self) -> TrainJob {
+        let mut recipe = recipe(1.0);
+        recipe.train_images = Some(128);
+        TrainJob {
+            net: net(NET),
+            data: self.data.clone(),
+            recipe,
+            seed: 1,
+            trial: 2,
+            threads: 1,
+            weights_out: Some(self.dir.path().join("weights/a.safetensors")),
+            checkpoint: Some(self.dir.path().join("weights/a.checkpoint")),
+        }
+    }
+
+    fn train(&mut self, job: &TrainJob) -> TrainedNet {
+        match self.perform(&Job::Train(job.clone())) {
+            Ok(JobOutput::Trained(net)) => net,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn device(&mut self) -> DevicePlan {
+        match self.perform(&Job::OpenDevice("host:rten".into())) {
+            Ok(JobOutput::Device(device)) => device,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn net(spec: &str) -> Net {
+    Net {
+        name: "a net".into(),
+        spec: spec.into(),
+        input: [28, 28, 1],
+        classes: 10,
+    }
+}
+
+fn read(path: &Path) -> Weights {
+    Weights::from_safetensors(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_training_is_repeated_exactly_and_answered_from_its_file() {
+    let mut f = Fixture::new();
+    let job = f.train_job();
+    let path = job.weights_out.clone().unwrap();
+    let mut reports: Vec<JobProgress> = vec![];
+    let output = f.evaluator.perform(&Job::Train(job.clone()), &mut |p| {
+        reports.push(p);
+        Control::Continue
+    });
+    let Ok(JobOutput::Trained(first)) = output else {
+        panic!("{output:?}")
+    };
+    assert!(!reports.is_empty() && reports.is_sorted_by(|a, b| a.fraction <= b.fraction));
+    assert!(first.accuracy > 0.0 && !first.curve.is_empty());
+    let weights = read(&path);
+    assert_eq!(weights.metadata[keys::SPEC], NET);
+    assert_eq!(weights.metadata[keys::INPUT], "28x28x1");
+    assert_eq!(weights.metadata[keys::CLASSES].lines().count(), 10);
+    assert_eq!(
+        weights.metadata[keys::VALIDATION_ACCURACY],
+        first.accuracy.to_string()
+    );
+    assert!(!job.checkpoint.as_ref().unwrap().exists());
+
+    // Answered from the file, its seconds included, which a second training wouldn't repeat.
+    assert_eq!(f.train(&job), first);
+    std::fs::remove_file(&path).unwrap();
+    let again = f.train(&job);
+    assert_eq!((again.accuracy, again.curve), (first.accuracy, first.curve));
+    assert_eq!(read(&path).tensors, weights.tensors);
+
+    // Another job doesn't take the file for its own.
+    let other = TrainJob { trial: 3, ..job };
+    f.train(&other);
+    assert_ne!(read(&path).tensors, weights.tensors);
+}
+
+#[test]
+fn a_torn_checkpoint_is_thrown_away() {
+    let mut f = Fixture::new();
+    let job = f.train_job();
+    let path = job.checkpoint.clone().unwrap();
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "torn").unwrap();
+    f.train(&job);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_network_s_failures_are_told_from_the_surroundings() {
+    let mut f = Fixture::new();
+    let kind = |result: Result<JobOutput, JobFailure>| match result {
+        Err(JobFailure::Net(failure)) => failure.kind,
+        other => panic!("{other:?}"),
+    };
+    let mut wild = f.train_job();
+    wild.recipe.learning_rate = 1e3;
+    wild.recipe.epochs = 8.0;
+    assert_eq!(kind(f.perform(&Job::Train(wild))), FailureKind::Diverged);
+    let mut broken = f.train_job();
+    broken.net.spec = "stem_k3_s2_c8\nzz_r1".into();
+    assert_eq!(kind(f.perform(&Job::Train(broken))), FailureKind::Crashed);
+
+    let mut other = f.data.clone();
+    other.fingerprint = "0123".into();
+    let changed = f.perform(&Job::OpenData(other));
+    let Err(JobFailure::Changed {
+        what: Changed::Data,
+        planned,
+        ..
+    }) = changed
+    else {
+        panic!("{changed:?}")
+    };
+    assert_eq!(planned, "0123");
+    for job in [
+        Job::OpenDevice("abacus:7".into()),
+        Job::OpenData(DataJob {
+            source: "no/such/images".into(),
+            ..f.data.clone()
+        }),
+    ] {
+        let failed = f.perform(&job);
+        assert!(
+            matches!(failed, Err(JobFailure::Infrastructure { .. })),
+            "{failed:?}"
+        );
+    }
+}
+
+#[test]
+fn networks_are_measured_on_the_planned_device_only() {
+    let mut f = Fixture::new();
+    let device = f.device();
+    let seed = WeightsFrom::Seed { seed: 1, trial: 1 };
+    let job = |device: &DevicePlan| {
+        Job::Measure(MeasureJob {
+            device: device.clone(),
+            nets: vec![
+                (net(NET), seed.clone()),
+                (net("no net"), seed.clone()),
+                (net(NET), seed.clone()),
+            ],
+            plan: MeasurePlan::search(),
+        })
+    };
+    let Ok(JobOutput::Measured(measured)) = f.perform(&job(&device)) else {
+        panic!()
+    };
+    let [Ok(first), Err(broken), Ok(third)] = &measured.records[..] else {
+        panic!("{measured:?}")
+    };
+    assert_eq!(broken.kind, FailureKind::Crashed);
+    for record in [first, third] {
+        assert!(record.samples_ms.len() >= 50 && record.median_ms > 0.0);
+        let LatencySource::Measured { engine, .. } = &record.source else {
+            panic!("{record:?}")
+        };
+        assert!(engine.starts_with("rten "), "{engine}");
+    }
+    let other = DevicePlan {
+        engine: "rten 0.0.1".into(),
+        ..device
+    };
+    let changed = f.perform(&job(&other));
+    assert!(
+        matches!(
+            changed,
+            Err(JobFailure::Changed {
+                what: Changed::Device,
+                ..
+            })
+        ),
+        "{changed:?}"
+    );
+}
+
+#[test]
+fn the_test_split_is_tested_with_stored_weights() {
+    let mut f = Fixture::new();
+    let job = f.train_job();
+    f.train(&job);
+    let test = |path: &Path| {
+        let nets = vec![(net(NET), WeightsFrom::File(path.into()))];
+        Job::Test(TestJob {
+            nets,
+            data: job.data.clone(),
+            threads: 1,
+        })
+    };
+    let tested = f.perform(&test(job.weights_out.as_ref().unwrap()));
+    let Ok(JobOutput::Tested(tested)) = tested else {
+        panic!("{tested:?}")
+    };
+    assert!(tested[0].top1 > 0.0 && tested[0].top5 >= tested[0].top1 && tested[0].top5 <= 1.0);
+    let missing = f.perform(&test(Path::new("none.safetensors")));
+    assert!(
+        matches!(missing, Err(JobFailure::Infrastructure { .. })),
+        "{missing:?}"
+    );
+}
