@@ -1,7 +1,7 @@
 //! Automation of this repository.
 //!
-//! `cargo xtask ci` is everything CI runs: house rules, and tests with their oracles. `lint` and `docs`
-//! are apart until every crate passes them. Nothing needs installing: what is absent is skipped by name.
+//! `cargo xtask ci` is everything CI runs: house rules, format, lints, documentation, and tests with
+//! their oracles. `cargo xtask test` is the tests alone. Nothing needs installing: what is absent is skipped by name.
 
 mod oracle;
 mod tidy;
@@ -34,6 +34,8 @@ fn main() -> ExitCode {
 
 fn ci() -> Result<()> {
     tidy::check()?;
+    lint()?;
+    docs()?;
     // Last, so that the test runner's summary closes the output.
     test(&[])
 }

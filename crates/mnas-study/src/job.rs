@@ -114,6 +114,10 @@ pub struct TestJob {
 /// What a worker can do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "jobs are few, and written as a line of JSON rather than moved about"
+)]
 pub enum Job {
     /// Opens the images, decoding them where that wasn't done yet.
     OpenData(DataJob),

@@ -1,4 +1,4 @@
-//! The command `mnas`, as a library: [`main_with`] runs it with one's own extensions.
+//! The command `mnas`, as a library whose [`main`] the binary calls.
 
 mod cli;
 mod commands;

@@ -8,7 +8,7 @@ use mnas_search::Event;
 use mnas_study::{Sqlite, Store};
 
 /// Appends events for ever, and prints each one's position once it is acknowledged.
-pub fn append(path: &str) -> ExitCode {
+pub(crate) fn append(path: &str) -> ExitCode {
     let mut store = Sqlite::open(Path::new(path)).unwrap();
     let mut out = std::io::stdout().lock();
     for n in 0u64.. {
@@ -23,7 +23,7 @@ pub fn append(path: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-pub fn what_was_acknowledged_outlives_a_kill() {
+pub(crate) fn what_was_acknowledged_outlives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("study.db");
     drop(Sqlite::create(&path).unwrap());
@@ -52,7 +52,7 @@ pub fn what_was_acknowledged_outlives_a_kill() {
             seqs.len()
         );
         assert!(
-            seqs.len() > stored && seqs.len() % 2 == 0,
+            seqs.len() > stored && seqs.len().is_multiple_of(2),
             "half an append: {}",
             seqs.len()
         );

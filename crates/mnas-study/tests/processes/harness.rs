@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 
 /// A test and its name.
-pub struct Test {
+pub(crate) struct Test {
     pub name: &'static str,
     pub run: fn(),
 }
@@ -17,7 +17,7 @@ macro_rules! test {
 pub(crate) use test;
 
 /// Lists or runs the tests that the arguments choose.
-pub fn run(tests: &[Test], args: &[String]) -> ExitCode {
+pub(crate) fn run(tests: &[Test], args: &[String]) -> ExitCode {
     let flag = |name: &str| args.iter().any(|a| a == name);
     let mut skipped: Vec<&str> = vec![];
     let mut filters: Vec<&str> = vec![];

@@ -62,12 +62,12 @@ impl Evaluator for Scripted {
     }
 }
 
-pub fn worker() -> ExitCode {
+pub(crate) fn worker() -> ExitCode {
     serve(&mut || Box::new(Scripted))
 }
 
 /// A worker of a version to come.
-pub fn old_worker() -> ExitCode {
+pub(crate) fn old_worker() -> ExitCode {
     println!("{{\"hello\":{{\"protocol\":999}}}}");
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);

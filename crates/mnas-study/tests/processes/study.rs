@@ -31,7 +31,7 @@ fn env(cache: &Path) -> RunEnv {
 }
 
 /// Runs the study in a folder, as the command does.
-pub fn search(dir: &str, cache: &str) -> ExitCode {
+pub(crate) fn search(dir: &str, cache: &str) -> ExitCode {
     match run(
         Path::new(dir),
         &env(Path::new(cache)),
@@ -145,7 +145,7 @@ fn tokens(study: &Study) -> Vec<Vec<u16>> {
     study.trials().iter().map(|t| t.tokens.clone()).collect()
 }
 
-pub fn a_killed_search_leaves_no_worker_and_goes_on() {
+pub(crate) fn a_killed_search_leaves_no_worker_and_goes_on() {
     if !Path::new("/proc/self/task").exists() {
         println!("skipped: a_killed_search_leaves_no_worker_and_goes_on (needs /proc)");
         return;

@@ -59,7 +59,7 @@ fn endless_id(executor: &mut LocalProcesses) -> u32 {
 }
 
 /// Waits for a process that isn't a child of this one, or has been waited for, to be gone.
-pub fn await_gone(id: u32) {
+pub(crate) fn await_gone(id: u32) {
     let deadline = Instant::now() + LONG;
     let alive = || {
         let status = std::fs::read_to_string(format!("/proc/{id}/status"));
@@ -72,7 +72,7 @@ pub fn await_gone(id: u32) {
     }
 }
 
-pub fn a_worker_is_reused() {
+pub(crate) fn a_worker_is_reused() {
     let mut executor = processes(1);
     let mut ids = vec![];
     for number in 1..=3 {
@@ -84,7 +84,7 @@ pub fn a_worker_is_reused() {
     await_gone(ids[0]);
 }
 
-pub fn a_panic_is_a_crash_and_gets_a_fresh_worker() {
+pub(crate) fn a_panic_is_a_crash_and_gets_a_fresh_worker() {
     let mut executor = processes(1);
     executor.submit(attempt("who", 1, None));
     let before = process_id(&end(&mut executor));
@@ -98,7 +98,7 @@ pub fn a_panic_is_a_crash_and_gets_a_fresh_worker() {
     await_gone(before);
 }
 
-pub fn deaths_are_told_apart() {
+pub(crate) fn deaths_are_told_apart() {
     let mut executor = processes(1);
     let mut check = |script: &str, expected: &dyn Fn(&Verdict) -> bool| {
         executor.submit(attempt(script, 1, None));
@@ -126,7 +126,7 @@ pub fn deaths_are_told_apart() {
     );
 }
 
-pub fn a_late_job_is_ended() {
+pub(crate) fn a_late_job_is_ended() {
     let mut executor = processes(1);
     executor.submit(attempt("endless", 1, Some(0.3)));
     let id = endless_id(&mut executor);
@@ -136,7 +136,7 @@ pub fn a_late_job_is_ended() {
     assert_ne!(process_id(&end(&mut executor)), id);
 }
 
-pub fn a_cancelled_job_is_ended() {
+pub(crate) fn a_cancelled_job_is_ended() {
     let mut executor = processes(1);
     executor.submit(attempt("endless", 1, None));
     executor.submit(attempt("never", 1, None));
@@ -148,7 +148,7 @@ pub fn a_cancelled_job_is_ended() {
     process_id(&end(&mut executor));
 }
 
-pub fn workers_run_side_by_side() {
+pub(crate) fn workers_run_side_by_side() {
     let mut executor = processes(2);
     executor.submit(attempt("endless", 1, None));
     executor.submit(attempt("who", 1, None));
@@ -169,7 +169,7 @@ pub fn workers_run_side_by_side() {
 
 /// However its parent ends, a worker's input ends with it, and so does the worker, although it is
 /// in the middle of an endless job.
-pub fn a_worker_ends_with_its_input() {
+pub(crate) fn a_worker_ends_with_its_input() {
     let mut worker = Command::new(this_program())
         .arg("scripted-worker")
         .stdin(Stdio::piped())
@@ -193,7 +193,7 @@ pub fn a_worker_ends_with_its_input() {
     assert_eq!(worker.wait().unwrap().code(), Some(0));
 }
 
-pub fn what_is_no_worker_is_refused() {
+pub(crate) fn what_is_no_worker_is_refused() {
     let refused = |program: PathBuf, args: &[&str]| {
         let args = args.iter().map(|a| a.to_string()).collect();
         let mut executor = LocalProcesses::new(program, args, 1);
