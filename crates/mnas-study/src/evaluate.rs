@@ -16,7 +16,7 @@ use crate::job::{Changed, DataJob, Job, JobFailure, JobOutput, JobProgress, Net,
 use crate::plan::DevicePlan;
 
 pub use facts::keys;
-pub(crate) use facts::{Facts, write_atomically};
+pub use facts::write_atomically;
 
 /// Performs jobs, one at a time. The seam for tables of known networks and for tests.
 pub trait Evaluator: Send {

@@ -29,7 +29,7 @@ mod worker;
 pub use clock::{Clock, SystemClock};
 pub use dir::StudyDir;
 pub use error::{Cause, StudyError};
-pub use evaluate::{Evaluator, NetEvaluator, keys};
+pub use evaluate::{Evaluator, NetEvaluator, keys, write_atomically};
 pub use executor::{
     Attempt, EvaluatorFactory, Executor, ExecutorError, InProcess, LocalProcesses, Report, Verdict,
 };

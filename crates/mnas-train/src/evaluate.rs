@@ -4,15 +4,13 @@ use mnas_net::{Graph, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::trainer::check_fit;
-use crate::{Engine, Meta, Normalize, Optimizer, Session, SessionSpec, Split, TrainError};
+use crate::{Engine, Meta, Optimizer, Session, SessionSpec, Split, TrainError, TrainedFacts};
 
 #[cfg(test)]
 mod tests;
 
 /// Images per call where no recipe says.
 const BATCH: usize = 64;
-/// Key in [`Weights::metadata`]: the normalisation that weights were trained with, as JSON.
-pub(crate) const NORMALIZE: &str = "normalize";
 
 /// How a network does on a split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +30,7 @@ pub struct Evaluation {
 }
 
 /// Evaluates `weights` on every image of `split`, in evaluation mode. Images are normalised as
-/// the weights' metadata says (`normalize`, written by [`crate::train`]), else as `meta` does.
+/// the weights' metadata says ([`crate::TrainedFacts`], written by [`crate::train`]), else as `meta` does.
 ///
 /// # Errors
 /// [`TrainError`] where graph, weights and data don't fit together, an answer is not finite or the
@@ -46,8 +44,7 @@ pub fn evaluate(
     threads: usize,
 ) -> Result<Evaluation, TrainError> {
     check_fit(graph, meta, split)?;
-    let trained_with = weights.metadata.get(NORMALIZE);
-    let normalize: Option<Normalize> = trained_with.and_then(|t| serde_json::from_str(t).ok());
+    let normalize = TrainedFacts::read(weights).map(|facts| facts.normalize);
     let spec = SessionSpec {
         batch: BATCH.min(split.len()),
         threads,
@@ -59,7 +56,7 @@ pub fn evaluate(
         label_smoothing: 0.0,
         bn_momentum: 0.99,
         ema_decay: None,
-        normalize: normalize.unwrap_or_else(|| meta.normalize.clone()),
+        normalize: normalize.unwrap_or_else(|_| meta.normalize.clone()),
         seed: 0,
         trial: 0,
     };

@@ -4,6 +4,7 @@ mod augment;
 mod dataset;
 mod engine;
 mod evaluate;
+mod facts;
 #[cfg(test)]
 mod fake;
 mod loader;
@@ -17,6 +18,7 @@ pub use dataset::split::Split;
 pub use dataset::{Data, Meta, OpenOptions, load_image, open};
 pub use engine::{CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, cpu};
 pub use evaluate::{Evaluation, evaluate};
+pub use facts::{FactsError, TrainedFacts, keys};
 pub use optimizer::Optimizer;
 pub use recipe::{Recipe, RecipeError, Schedule};
 pub use trainer::{Control, Point, Progress, TrainError, TrainJob, Trained, train};

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mnas_net::{Graph, Purpose, Shape, Weights, stream};
 use serde::{Deserialize, Serialize};
 
-use crate::evaluate::{NORMALIZE, tally};
+use crate::evaluate::tally;
+use crate::facts::{TrainedFacts, keys};
 use crate::loader::{Loader, LoaderPlan};
 use crate::{
     Engine, EngineError, Evaluation, Meta, Recipe, RecipeError, Session, SessionSpec, Split,
@@ -188,8 +189,8 @@ pub enum TrainError {
 /// Trains a network. Same job, engine and number of threads, same weights, also where the run was
 /// interrupted and continued from its checkpoint.
 ///
-/// The weights' metadata holds what their user needs: `normalize` and `classes` as JSON, the data
-/// set's name (`data`) and `fingerprint`.
+/// The weights' metadata holds what their user needs: [`TrainedFacts`], and the data set's name and
+/// fingerprint.
 ///
 /// # Errors
 /// [`TrainError`]; a diverged run is [`TrainError::Diverged`].
@@ -440,15 +441,13 @@ impl<'a> Run<'a> {
     fn trained(self, evaluation: Option<Evaluation>, stopped: bool) -> Trained {
         let meta = self.job.meta;
         let mut weights = self.session.weights();
-        let json = |value: &dyn Fn() -> serde_json::Result<String>| value().unwrap_or_default();
-        let facts = [
-            (NORMALIZE, json(&|| serde_json::to_string(&meta.normalize))),
-            ("classes", json(&|| serde_json::to_string(&meta.classes))),
-            ("data", meta.name.clone()),
-            ("fingerprint", meta.fingerprint.clone()),
+        TrainedFacts::of(meta).write(&mut weights);
+        let source = [
+            (keys::DATA, meta.name.clone()),
+            (keys::FINGERPRINT, meta.fingerprint.clone()),
         ];
-        let facts = facts.map(|(key, value)| (key.to_string(), value));
-        weights.metadata.extend(facts);
+        let source = source.map(|(key, value)| (key.to_string(), value));
+        weights.metadata.extend(source);
         Trained {
             weights,
             evaluation,

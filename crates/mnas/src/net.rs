@@ -5,20 +5,9 @@ use std::path::{Path, PathBuf};
 use mnas_net::{Graph, NetSpec, Purpose, Shape, Weights, stream, zoo};
 
 use mnas_study::OpenNetError;
+use mnas_train::{TrainedFacts, keys};
 
 use crate::exit::{Blame, Blamed, CommandError, blame_of};
-
-/// Metadata keys of a weights file that mnas writes; [`Net::resolve`] reads them back.
-pub(crate) mod keys {
-    /// The network's text.
-    pub(crate) const SPEC: &str = "mnas.spec";
-    /// Class names, one per line, in the order of the network's answers.
-    pub(crate) const CLASSES: &str = "mnas.classes";
-    /// Image shape as `HxWxC`.
-    pub(crate) const INPUT: &str = "mnas.input";
-    /// Mean and standard deviation per channel, as JSON of `{mean, std}`.
-    pub(crate) const NORMALIZE: &str = "mnas.normalize";
-}
 
 /// A network, with the weights and facts that came with it.
 #[derive(Debug, Clone)]
@@ -97,7 +86,7 @@ impl Net {
                 .hint("only weights that mnas wrote name their network"));
         };
         let mut net = Self::of_text(&shown.to_string(), spec)?;
-        net.facts = Some(TrainedFacts::read(&weights)?);
+        net.facts = Some(TrainedFacts::read(&weights).blame(Blame::Data)?);
         net.weights = Some(weights);
         Ok(net)
     }
@@ -165,53 +154,6 @@ pub(crate) struct Instance {
     pub weights: Weights,
     /// Facts of the training, where the weights are trained.
     pub facts: Option<TrainedFacts>,
-}
-
-/// What the file of trained weights says beside the tensors.
-#[derive(Debug, Clone)]
-pub(crate) struct TrainedFacts {
-    /// Shape of an image.
-    pub input: Shape,
-    /// Class names.
-    pub classes: Vec<String>,
-    /// Normalisation of pixel values in 0..1.
-    pub normalize: mnas_train::Normalize,
-}
-
-impl TrainedFacts {
-    fn read(weights: &Weights) -> Result<Self, CommandError> {
-        let bad = |key: &str| {
-            let message = anyhow::anyhow!("the weights file has no valid {key}");
-            CommandError::new(Blame::Data, message).hint("train it again with `mnas train`")
-        };
-        let get = |key: &str| weights.metadata.get(key).ok_or_else(|| bad(key));
-        let extents: Vec<usize> = get(keys::INPUT)?
-            .split('x')
-            .filter_map(|v| v.parse().ok())
-            .collect();
-        let [h, w, c] = extents[..] else {
-            return Err(bad(keys::INPUT));
-        };
-        let normalize =
-            serde_json::from_str(get(keys::NORMALIZE)?).map_err(|_| bad(keys::NORMALIZE))?;
-        let classes = get(keys::CLASSES)?.lines().map(String::from).collect();
-        Ok(Self {
-            input: Shape::new(h, w, c),
-            classes,
-            normalize,
-        })
-    }
-
-    /// Writes the facts into weights, so that [`Net::resolve`] finds them.
-    pub(crate) fn write(&self, spec: &NetSpec, weights: &mut Weights) {
-        let m = &mut weights.metadata;
-        m.insert(keys::SPEC.into(), spec.to_string());
-        m.insert(keys::CLASSES.into(), self.classes.join("\n"));
-        m.insert(keys::INPUT.into(), self.input.to_string());
-        let normalize = serde_json::json!({
-            "mean": self.normalize.mean, "std": self.normalize.std });
-        m.insert(keys::NORMALIZE.into(), normalize.to_string());
-    }
 }
 
 /// Splits `DIR:best` or `DIR:TRIAL` where DIR is a folder.

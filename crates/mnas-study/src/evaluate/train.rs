@@ -7,7 +7,7 @@ use mnas_search::{CurvePoint, Failure, FailureKind};
 use mnas_train::{Control, Data, EngineError, TrainError, Trained};
 use sha2::{Digest, Sha256};
 
-use super::{Facts, infrastructure, keys, write_atomically};
+use super::{infrastructure, keys, write_atomically};
 use crate::job::{JobFailure, JobProgress, TestJob, Tested, TrainJob, TrainedNet};
 
 /// Trains a network. A job whose weights lie there already is answered from the file, so that a
@@ -71,7 +71,7 @@ pub(super) fn train(
         seconds: trained.seconds,
     };
     if let Some(path) = &job.weights_out {
-        keep(path, job, data, &net, trained.weights, &hash)?;
+        keep(path, job, &net, trained.weights, &hash)?;
     }
     if let Some(path) = &job.checkpoint {
         // It may never have been written; what matters is that it is gone.
@@ -149,14 +149,13 @@ fn stored(path: &Path, hash: &str) -> Option<TrainedNet> {
 fn keep(
     path: &Path,
     job: &TrainJob,
-    data: &Data,
     net: &TrainedNet,
     mut weights: Weights,
     hash: &str,
 ) -> Result<(), JobFailure> {
-    Facts::of(&job.net.spec, &data.meta).write(&mut weights);
     let trained = serde_json::to_string(net).map_err(infrastructure)?;
     weights.metadata.extend([
+        (keys::SPEC.to_string(), job.net.spec.clone()),
         (keys::JOB.to_string(), hash.to_string()),
         (keys::TRAINED.to_string(), trained),
         (

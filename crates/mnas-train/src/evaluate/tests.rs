@@ -1,6 +1,7 @@
 use mnas_net::{Purpose, Shape, Weights, stream};
 
 use super::*;
+use crate::Normalize;
 use crate::fake::{Fake, TOY, toy_graph, toy_meta, toy_split};
 
 #[test]
@@ -42,8 +43,15 @@ fn a_known_network_on_known_images() {
     assert_eq!(e.per_class, [0.5, 0.5, 0.0]);
     assert_eq!((e.images, e.top5), (5, 1.0));
     // Normalisation that the weights bring along counts more than the data set's.
-    let brought = r#"{"mean":[2.0],"std":[0.5]}"#;
-    weights.metadata.insert(NORMALIZE.into(), brought.into());
+    let normalize = Normalize {
+        mean: vec![2.0],
+        std: vec![0.5],
+    };
+    let brought = Meta {
+        normalize,
+        ..meta.clone()
+    };
+    crate::TrainedFacts::of(&brought).write(&mut weights);
     assert_eq!(check(&weights, 0.4).confusion[1], [2, 0, 0]);
     weights.tensors.get_mut("classifier.bias").unwrap().data[2] = f32::NAN;
     let error = evaluate(&Fake::default(), &graph, &weights, &split, &meta, 1).unwrap_err();

@@ -87,8 +87,8 @@ fn learns_and_reports() {
         assert_eq!(last.epoch, 10.0);
         assert_eq!(done.curve.len(), 10);
         assert!(!done.stopped && done.seconds > 0.0 && done.memory_bytes > 0);
-        let classes = &done.weights.metadata["classes"];
-        assert_eq!(classes, r#"["red","green","blue"]"#);
+        let facts = crate::TrainedFacts::read(&done.weights).unwrap();
+        assert_eq!(facts.classes, ["red", "green", "blue"]);
     }
 }
 

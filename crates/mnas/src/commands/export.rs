@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use mnas_deploy::{Format, ModelMeta, export};
+use mnas_train::keys;
 use serde_json::json;
 
 use crate::cli::{ExportArgs, ExportFormat};
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
 use crate::files::write_atomically;
-use crate::net::{Instance, Net, keys};
+use crate::net::{Instance, Net};
 use crate::output::Output;
 
 /// Writes a network as ONNX or TFLite.

@@ -1,14 +1,14 @@
 //! `mnas train NET --data D`.
 
 use mnas_net::{NetSpec, Purpose, Weights, cost, stream};
-use mnas_train::{Control, Data, Recipe, TrainJob, Trained};
+use mnas_train::{Control, Data, Recipe, TrainJob, Trained, keys};
 use serde_json::json;
 
 use crate::cli::{RecipeName, TrainArgs};
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
 use crate::files::write_atomically;
 use crate::images;
-use crate::net::{Net, TrainedFacts};
+use crate::net::Net;
 use crate::output::{Output, Progress, clock};
 use crate::stop::stop_flag;
 
@@ -60,7 +60,9 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
         return Ok(());
     }
     let mut weights = trained.weights.clone();
-    facts(&data).write(&net.spec, &mut weights);
+    weights
+        .metadata
+        .insert(keys::SPEC.into(), net.spec.to_string());
     write_atomically(&args.out, &weights.to_safetensors())?;
     // The run is complete, so its checkpoint has served; one that stays does no harm.
     let _ = std::fs::remove_file(&checkpoint);
@@ -119,15 +121,6 @@ fn start_weights(
         .hint("is it the same network?")
     })?;
     Ok(Some(weights))
-}
-
-/// What trained weights remember of their data.
-pub(crate) fn facts(data: &Data) -> TrainedFacts {
-    TrainedFacts {
-        input: data.meta.shape,
-        classes: data.meta.classes.clone(),
-        normalize: data.meta.normalize.clone(),
-    }
 }
 
 fn report(

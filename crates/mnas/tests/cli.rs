@@ -1,0 +1,218 @@
+//! The built binary, end to end: answers, exit codes, and a whole small study.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn mnas(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mnas"))
+        .args(args)
+        .current_dir(folder)
+        // Decoded images go where the test may write.
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .output()
+        .unwrap()
+}
+
+fn json(folder: &Path, args: &[&str]) -> Value {
+    let out = mnas(folder, &[args, &["--json"]].concat());
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{args:?}: {stderr}");
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}"))
+}
+
+/// Exit code and standard error of a command that fails.
+fn failure(folder: &Path, args: &[&str]) -> (i32, String) {
+    let out = mnas(folder, args);
+    (
+        out.status.code().unwrap(),
+        String::from_utf8(out.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn cost_is_golden() {
+    let folder = tempfile::tempdir().unwrap();
+    let cost = json(folder.path(), &["cost", "mnasnet-a1"]);
+    assert_eq!(
+        (cost["params"].as_u64(), cost["macs"].as_u64()),
+        (Some(3_887_038), Some(311_579_072))
+    );
+    let zoo = json(folder.path(), &["zoo"]);
+    assert!(
+        zoo.as_array()
+            .unwrap()
+            .iter()
+            .any(|e| e["name"] == "mnasnet-a2" && e["spec"].is_null())
+    );
+    let space = json(
+        folder.path(),
+        &["space", "mnasnet-small", "--samples", "20"],
+    );
+    assert!(space["size_log10"].as_f64().unwrap() > 15.0);
+}
+
+#[test]
+fn mistakes_have_one_message_and_the_documented_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.toml"), "trials = 3\ntrails = 4\n").unwrap();
+    std::fs::write(
+        folder.path().join("bad.space"),
+        "stem_k3_s1_c8\nir_r1_k3_s1_zz3\nhead_c64\n",
+    )
+    .unwrap();
+    std::fs::create_dir_all(folder.path().join("pets/cat")).unwrap();
+    std::fs::create_dir_all(folder.path().join("pets/dog")).unwrap();
+    for (args, code, words) in [
+        (&["cost", "mnasnet-z9"][..], 2, "no network is called"),
+        (&["cost", "stem_k3_s2_c8; qq_r1; head_c8"], 2, "line"),
+        (&["search", "bad.toml"], 2, "line 2"),
+        (&["search", "--space", "bad.space"], 2, "line 2"),
+        (&["search", "--trials", "0"], 2, "must be more than 0"),
+        (&["search", "--image-size", "4"], 2, "8 to 1024"),
+        (&["search", "--data", "nowhere"], 3, "nowhere"),
+        (&["search", "--data", "pets"], 3, "pets"),
+        (
+            &["measure", "mnasnet-a1", "--device", "toaster"],
+            4,
+            "no device is called",
+        ),
+        (&["report", "nowhere"], 5, "nowhere"),
+        (&["resume", "nowhere"], 5, "nowhere"),
+        (&["frobnicate"], 2, "frobnicate"),
+    ] {
+        let (got, stderr) = failure(folder.path(), args);
+        assert_eq!(got, code, "{args:?}: {stderr}");
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+    }
+    assert!(
+        !folder.path().join("mnas-study").exists(),
+        "a refused search leaves nothing"
+    );
+}
+
+const STUDY: &str = r#"
+device = "linear:device.toml"
+space = "tiny.space"
+trials = 6
+batch = 3
+workers = 2
+dir = "s"
+[target]
+ms = 2.0
+[proxy]
+images = 128
+epochs = 1.0
+batch = 32
+[full]
+images = 256
+epochs = 2.0
+[finals]
+count = 1
+references = ["mobilenet-v2-small"]
+"#;
+
+const SPACE: &str = "stem_k3_s2_c8\n\
+    {ds,ir_e3}_r{1,2}_k3_s2_c{8,16}\n\
+    head_c{16,32}_drop0.1\n";
+
+const DEVICE: &str = "kind = \"linear\"\ndevice = \"a table\"\nengine = \"none\"\nbias_ms = 0.1\n\
+    [coefficients]\n\"conv.macs\" = 1e-7\n\"pointwise_conv.macs\" = 1e-7\n\"depthwise_conv.macs\" = 1e-7\n";
+
+fn study() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("study.toml", STUDY);
+    write("tiny.space", SPACE);
+    write("device.toml", DEVICE);
+    let path = folder.path().to_path_buf();
+    (folder, path)
+}
+
+#[test]
+fn a_study_from_search_to_prediction() {
+    let (_kept, folder) = study();
+    let view = json(&folder, &["search", "study.toml"]);
+    let trials = view["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 6);
+    for key in [
+        "trial",
+        "attempt",
+        "state",
+        "spec",
+        "accuracy",
+        "latency_ms",
+        "reward",
+    ] {
+        assert!(trials[0].get(key).is_some(), "trials have {key}");
+    }
+    assert!(view["front"].is_array() && view["best"].is_object());
+    assert!(folder.join("s/study.db").is_file() && folder.join("s/report.html").is_file());
+
+    // The same seed proposes the same networks, whatever the number of workers.
+    let again = json(
+        &folder,
+        &["search", "study.toml", "--dir", "s2", "--workers", "1"],
+    );
+    let specs = |view: &Value| -> Vec<String> {
+        view["trials"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| t["spec"].to_string())
+            .collect()
+    };
+    assert_eq!(specs(&view), specs(&again));
+
+    // A finished study is extended.
+    let more = json(&folder, &["resume", "s2", "--trials", "9"]);
+    assert_eq!(specs(&more)[..6], specs(&view)[..]);
+    assert_eq!(specs(&more).len(), 9);
+
+    let tested = json(&folder, &["eval", "s:best", "--data", "fashion-mnist-10k"]);
+    assert_eq!(tested["images"], 2000);
+    json(
+        &folder,
+        &["export", "s:best", "--format", "onnx", "--out", "best.onnx"],
+    );
+    let image = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../mnas-train/fixtures/gray.jpg"
+    );
+    let ours = json(&folder, &["predict", "s:best", image]);
+    let file = json(&folder, &["predict", "best.onnx", image]);
+    let top = |v: &Value| v["predictions"][0]["top"][0].clone();
+    let probability = |v: &Value| top(v)["probability"].as_f64().unwrap();
+    assert_eq!(top(&ours)["class"], top(&file)["class"]);
+    assert!((probability(&ours) - probability(&file)).abs() < 1e-4);
+}
+
+#[test]
+fn a_network_is_trained_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = "stem_k3_s2_c8; ds_r1_k3_s2_c16; head_c32";
+    let args = [
+        "train",
+        net,
+        "--data",
+        "fashion-mnist-10k",
+        "--recipe",
+        "proxy",
+        "--epochs",
+        "0.2",
+    ];
+    let trained = json(folder.path(), &args);
+    assert!(
+        trained["validation_accuracy"].as_f64().unwrap() > 0.2,
+        "{trained}"
+    );
+    let tested = json(
+        folder.path(),
+        &["eval", "trained.safetensors", "--data", "fashion-mnist-10k"],
+    );
+    assert!(tested["top5"].as_f64() >= tested["top1"].as_f64());
+    let (code, stderr) = failure(folder.path(), &["eval", net, "--data", "fashion-mnist-10k"]);
+    assert_eq!(code, 2, "{stderr}");
+}
