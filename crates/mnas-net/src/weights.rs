@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use crate::Graph;
 use crate::graph::param::{ParamRole, ParamSpec};
 use crate::rng::Stream;
-use crate::{Graph, Op};
 
 /// A dense float32 tensor, outermost extent first.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,40 +67,38 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Fresh weights for a graph, as the MnasNet reference code draws them: kernels normal with
-    /// standard deviation `sqrt(2 / (kernel² · out))` (`out` = 1 for depthwise), the classifier
-    /// uniform in `±1/sqrt(classes)`, scales and variances 1, the rest 0.
+    /// Fresh weights for a graph. Convolutions as the MnasNet reference code draws them: normal
+    /// with standard deviation `sqrt(2 / (kernel² · out))` (`out` = 1 for depthwise); linear layers
+    /// uniform in `±1/sqrt(in)`; scales and variances 1, the rest 0.
+    ///
+    /// The reference code's classifier is uniform in `±1/sqrt(classes)`. At its 1280 features and
+    /// 1000 classes that is nearly the same; at 10 classes it is eleven times as wide, and training
+    /// starts at a loss of 5 to 7 instead of 2.3.
     pub fn init(graph: &Graph, stream: &mut Stream) -> Self {
-        let classifier = &graph.node(graph.output()).name;
         let mut tensors = BTreeMap::new();
-        for node in graph.nodes() {
-            let is_classifier = matches!(node.op, Op::Linear { .. }) && &node.name == classifier;
-            for p in graph.node_params(node) {
-                let n = p.len();
-                let data = match p.role {
-                    ParamRole::LinearKernel if is_classifier => {
-                        let limit = 1.0 / (p.shape[0] as f64).sqrt();
-                        (0..n)
-                            .map(|_| ((2.0 * stream.uniform() - 1.0) * limit) as f32)
-                            .collect()
-                    }
-                    ParamRole::ConvKernel
-                    | ParamRole::DepthwiseKernel
-                    | ParamRole::LinearKernel => {
-                        let std = (2.0 / fan_out(&p)).sqrt();
-                        (0..n).map(|_| (stream.normal() * std) as f32).collect()
-                    }
-                    ParamRole::BnScale | ParamRole::BnVar => vec![1.0; n],
-                    ParamRole::Bias | ParamRole::BnShift | ParamRole::BnMean => vec![0.0; n],
-                };
-                tensors.insert(
-                    p.name,
-                    Tensor {
-                        shape: p.shape,
-                        data,
-                    },
-                );
-            }
+        for p in graph.params() {
+            let n = p.len();
+            let data = match p.role {
+                ParamRole::LinearKernel => {
+                    let limit = 1.0 / (p.shape[1] as f64).sqrt();
+                    (0..n)
+                        .map(|_| ((2.0 * stream.uniform() - 1.0) * limit) as f32)
+                        .collect()
+                }
+                ParamRole::ConvKernel | ParamRole::DepthwiseKernel => {
+                    let std = (2.0 / fan_out(&p)).sqrt();
+                    (0..n).map(|_| (stream.normal() * std) as f32).collect()
+                }
+                ParamRole::BnScale | ParamRole::BnVar => vec![1.0; n],
+                ParamRole::Bias | ParamRole::BnShift | ParamRole::BnMean => vec![0.0; n],
+            };
+            tensors.insert(
+                p.name,
+                Tensor {
+                    shape: p.shape,
+                    data,
+                },
+            );
         }
         Self {
             tensors,
@@ -210,9 +208,8 @@ impl Weights {
 /// `kernel² · out`, the fan of the reference initialiser; a depthwise kernel has one output.
 fn fan_out(p: &ParamSpec) -> f64 {
     (match p.role {
-        ParamRole::ConvKernel => p.shape[0] * p.shape[1] * p.shape[2],
         ParamRole::DepthwiseKernel => p.shape[0] * p.shape[1],
-        _ => p.shape[0],
+        _ => p.shape[0] * p.shape[1] * p.shape[2],
     }) as f64
 }
 
@@ -220,7 +217,7 @@ fn fan_out(p: &ParamSpec) -> f64 {
 mod tests {
     use super::*;
     use crate::rng::{Purpose, stream};
-    use crate::{GraphBuilder, Shape};
+    use crate::{GraphBuilder, Op, Shape};
 
     fn graph() -> Graph {
         let mut b = GraphBuilder::new(Shape::new(4, 4, 2)).unwrap();

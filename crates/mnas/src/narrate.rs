@@ -18,11 +18,11 @@ pub(crate) struct Narrator {
 }
 
 impl Narrator {
-    /// A narrator that has told nothing.
-    pub(crate) fn new() -> Self {
+    /// A narrator of a study of so many proposals.
+    pub(crate) fn new(trials: u64) -> Self {
         Self {
             progress: Progress::new(),
-            trials: (0, 0),
+            trials: (0, trials),
             best: String::new(),
             eta: None,
             finals: (0, 0),

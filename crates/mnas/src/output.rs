@@ -67,7 +67,7 @@ impl Progress {
             bar.set_length(total);
             bar.set_position(done);
             bar.set_message(format!("{message}{eta}"));
-        } else if self.printed.elapsed() >= self.every || done == total {
+        } else if self.printed.elapsed() >= self.every {
             self.printed = Instant::now();
             eprintln!("{phase} {done}/{total} {message}{eta}");
         }

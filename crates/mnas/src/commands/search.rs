@@ -46,7 +46,9 @@ fn go(dir: &Path, extend: Option<Extend>, out: Output) -> CommandResult {
     let stop = stop_flag();
     let mut env = RunEnv::this_program(images::cache_dir())?;
     env.extend = extend;
-    let mut narrator = Narrator::new();
+    let before = mnas_study::load(dir)?;
+    let planned = mnas_study::plan_of(&before)?.trials;
+    let mut narrator = Narrator::new(extend.map_or(planned, |e| e.trials));
     let run = mnas_study::run(dir, &env, &stop, &mut |update| narrator.tell(update));
     narrator.finish();
     // The page tells what there is, also after an error.
