@@ -118,27 +118,30 @@ pub const DEVICES: &[&dyn DeviceKind] = &[
     &command::CommandKind,
 ];
 
-/// Opens a device by name, as `host`, `host:litert`, `table:pixel1.toml`.
+/// Opens a built-in device by name, as `host`, `host:litert`, `table:pixel1.toml`.
+///
+/// # Errors
+/// As [`open_among`].
+pub fn open(name: &str) -> Result<Box<dyn Device>, DeviceError> {
+    open_among(DEVICES, name)
+}
+
+/// Opens a device of one of these kinds by name.
 ///
 /// # Errors
 /// [`DeviceError::Unknown`] lists what exists; otherwise what the kind says.
-pub fn open(name: &str) -> Result<Box<dyn Device>, DeviceError> {
+pub fn open_among(kinds: &[&dyn DeviceKind], name: &str) -> Result<Box<dyn Device>, DeviceError> {
     let (scheme, rest) = match name.split_once(':') {
         Some((scheme, rest)) => (scheme, Some(rest)),
         None => (name, None),
     };
-    match DEVICES.iter().find(|kind| kind.scheme() == scheme) {
+    match kinds.iter().find(|kind| kind.scheme() == scheme) {
         Some(kind) => kind.open(rest),
         None => Err(DeviceError::Unknown {
             name: name.into(),
-            known: DEVICES.iter().map(|k| k.describe()).collect(),
+            known: kinds.iter().map(|k| k.describe()).collect(),
         }),
     }
-}
-
-/// Devices that are present here.
-pub fn list() -> Vec<DeviceInfo> {
-    DEVICES.iter().flat_map(|kind| kind.probe()).collect()
 }
 
 /// Why a device can't be opened or used.

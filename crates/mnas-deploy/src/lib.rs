@@ -11,8 +11,8 @@ mod os;
 pub use device::command::CommandError;
 pub use device::predict::{PredictError, TableError};
 pub use device::{
-    Candidate, DEVICES, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource, list,
-    open,
+    Candidate, DEVICES, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource, open,
+    open_among,
 };
 pub use engine::library::LibraryError;
 pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, load_model};

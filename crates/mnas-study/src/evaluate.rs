@@ -7,7 +7,7 @@ mod train;
 #[cfg(test)]
 mod tests;
 
-use mnas_deploy::Device;
+use mnas_deploy::{Device, DeviceKind};
 use mnas_net::{Graph, NetSpec, Purpose, Weights, stream};
 use mnas_search::{Failure, FailureKind};
 use mnas_train::{Control, Data, OpenOptions};
@@ -33,16 +33,21 @@ pub trait Evaluator: Send {
 
 /// Trains with the CPU engine and measures on devices by name. Keeps data and device open from job
 /// to job.
-#[derive(Default)]
 pub struct NetEvaluator {
+    devices: Vec<&'static dyn DeviceKind>,
     data: Option<(DataJob, Data)>,
     device: Option<(String, Box<dyn Device>)>,
 }
 
 impl NetEvaluator {
-    /// An evaluator with nothing open yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// An evaluator that opens devices of these kinds ([`mnas_deploy::DEVICES`] are built in), with
+    /// nothing open yet.
+    pub fn new(devices: Vec<&'static dyn DeviceKind>) -> Self {
+        Self {
+            devices,
+            data: None,
+            device: None,
+        }
     }
 
     /// The images, which must be those planned.
@@ -87,7 +92,7 @@ impl NetEvaluator {
             .is_none_or(|(opened, _)| opened != name)
         {
             self.device = None;
-            let device = mnas_deploy::open(name).map_err(infrastructure)?;
+            let device = mnas_deploy::open_among(&self.devices, name).map_err(infrastructure)?;
             self.device = Some((name.into(), device));
         }
         match &mut self.device {

@@ -44,7 +44,6 @@ pub use stop::Stop;
 pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
 pub use update::{Phase, Update};
 pub use view::{
-    OpenNetError, OpenedNet, best, fold, load, open_net, plan, plan as plan_of, weights_path,
-    winner,
+    OpenNetError, OpenedNet, best, fold, load, open_net, plan as plan_of, weights_path, winner,
 };
 pub use worker::{serve, worker_main};

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Sender, channel};
 use mnas_train::Control;
 use serde::{Deserialize, Serialize};
 
+use mnas_deploy::DeviceKind;
+
 use crate::evaluate::{Evaluator, NetEvaluator};
 use crate::job::{Job, JobFailure, JobId, JobOutput, JobProgress};
 
@@ -54,9 +56,9 @@ pub(crate) enum FromWorker {
     },
 }
 
-/// Runs a worker that trains and measures, until its standard input ends.
-pub fn worker_main() -> ExitCode {
-    serve(&mut || Box::new(NetEvaluator::new()))
+/// Runs a worker that trains and measures on devices of these kinds, until its standard input ends.
+pub fn worker_main(devices: &[&'static dyn DeviceKind]) -> ExitCode {
+    serve(&mut || Box::new(NetEvaluator::new(devices.to_vec())))
 }
 
 /// Runs a worker around an evaluator of one's own; a fresh one is made after a panic.

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match args.first().map(String::as_str) {
         Some("scripted-worker") => scripted::worker(),
         Some("old-worker") => scripted::old_worker(),
-        Some("worker") => mnas_study::worker_main(),
+        Some("worker") => mnas_study::worker_main(mnas_deploy::DEVICES),
         Some("append") => durability::append(&args[1]),
         Some("search") => study::search(&args[1], &args[2]),
         _ => harness::run(TESTS, &args),

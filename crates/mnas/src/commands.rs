@@ -3,6 +3,7 @@
 use crate::cli::{Cli, Command};
 use crate::exit::CommandResult;
 use crate::output::Output;
+use crate::registry::Registry;
 
 pub(crate) mod cost;
 mod device;
@@ -17,10 +18,10 @@ mod train;
 mod zoo;
 
 /// Runs what was asked for. The worker is apart: its exit code is its own.
-pub(crate) fn run(cli: &Cli) -> CommandResult {
+pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
     let out = Output { json: cli.json };
     match &cli.command {
-        Command::Search(args) => search::search(args, out),
+        Command::Search(args) => search::search(args, registry, out),
         Command::Resume(args) => search::resume(args, out),
         Command::Report(args) => report::run(args, out),
         Command::Train(args) => train::run(args, out),
@@ -28,8 +29,8 @@ pub(crate) fn run(cli: &Cli) -> CommandResult {
         Command::Predict(args) => predict::run(args, out),
         Command::Export(args) => export::run(args, out),
         Command::Cost(args) => cost::run(args, out),
-        Command::Measure(args) => measure::run(args, out),
-        Command::Device(command) => device::run(command, out),
+        Command::Measure(args) => measure::run(args, registry, out),
+        Command::Device(command) => device::run(command, registry, out),
         Command::Zoo => zoo::run(out),
         Command::Space(args) => space::run(args, out),
         Command::Schema => {

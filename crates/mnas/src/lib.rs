@@ -1,4 +1,12 @@
-//! The command `mnas`, as a library whose [`main`] the binary calls.
+//! The command `mnas`, as a library: [`main_with`] runs it with one's own devices beside the built-in
+//! ones.
+//!
+//! ```no_run
+//! # fn my_npu() -> &'static dyn mnas_deploy::DeviceKind { mnas_deploy::DEVICES[0] }
+//! fn main() -> std::process::ExitCode {
+//!     mnas::main_with(mnas::Registry::builtin().with_device(my_npu()))
+//! }
+//! ```
 
 mod cli;
 mod commands;
@@ -11,16 +19,20 @@ mod narrate;
 mod net;
 mod output;
 mod plan;
+mod registry;
 mod stop;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use registry::Registry;
+
 use cli::{Cli, Command};
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process. Worker processes run the same program, so they know the
+/// same devices.
+pub fn main_with(registry: Registry) -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -31,9 +43,9 @@ pub fn main() -> ExitCode {
     };
     log(cli.verbose);
     if matches!(cli.command, Command::Worker) {
-        return mnas_study::worker_main();
+        return mnas_study::worker_main(registry.devices());
     }
-    match commands::run(&cli) {
+    match commands::run(&cli, &registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => e.report(cli.json),
     }

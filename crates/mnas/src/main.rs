@@ -1,5 +1,5 @@
 //! The `mnas` binary.
 
 fn main() -> std::process::ExitCode {
-    mnas::main()
+    mnas::main_with(mnas::Registry::builtin())
 }

@@ -12,6 +12,7 @@ use crate::config::{Config, ObjectiveConfig, ObjectiveName, RecipeConfig};
 use crate::exit::{Blame, Blamed, CommandError};
 use crate::images;
 use crate::output::Progress;
+use crate::registry::Registry;
 
 /// The embedded data set: no arguments are needed to see a search at work.
 const DATA: &str = "fashion-mnist-10k";
@@ -33,12 +34,16 @@ const TOO_SLOW: f64 = 2.0;
 const LARGE_IMAGE: usize = 65;
 
 /// Turns a study file and flags into a plan.
-pub(crate) fn check(config: &Config, progress: &mut Progress) -> Result<Plan, CommandError> {
+pub(crate) fn check(
+    config: &Config,
+    registry: &Registry,
+    progress: &mut Progress,
+) -> Result<Plan, CommandError> {
     ranges(config)?;
     let source = config.data.as_deref().unwrap_or(DATA);
     let space = config.space.as_deref().map(space).transpose()?;
     let device = config.device.as_deref().unwrap_or(DEVICE);
-    let opened = mnas_deploy::open(device).blame(Blame::Device)?;
+    let opened = registry.open_device(device).blame(Blame::Device)?;
     let data = images::open(source, config.image_size, progress)?;
     let small = data.meta.shape.h < LARGE_IMAGE;
     let space = match space {

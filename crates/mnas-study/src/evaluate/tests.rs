@@ -48,7 +48,7 @@ impl Fixture {
         Self {
             dir,
             data,
-            evaluator: NetEvaluator::new(),
+            evaluator: NetEvaluator::new(mnas_deploy::DEVICES.to_vec()),
         }
     }
 

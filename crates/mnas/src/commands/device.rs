@@ -5,17 +5,18 @@ use serde_json::json;
 use crate::cli::DeviceCommand;
 use crate::exit::CommandResult;
 use crate::output::{Output, table};
+use crate::registry::Registry;
 
 /// Runs `mnas device ...`.
-pub(crate) fn run(command: &DeviceCommand, out: Output) -> CommandResult {
+pub(crate) fn run(command: &DeviceCommand, registry: &Registry, out: Output) -> CommandResult {
     match command {
-        DeviceCommand::List => list(out),
+        DeviceCommand::List => list(registry, out),
     }
 }
 
-fn list(out: Output) -> CommandResult {
-    let found = mnas_deploy::list();
-    let kinds: Vec<&str> = mnas_deploy::DEVICES.iter().map(|k| k.describe()).collect();
+fn list(registry: &Registry, out: Output) -> CommandResult {
+    let found = registry.present();
+    let kinds: Vec<&str> = registry.devices().iter().map(|k| k.describe()).collect();
     out.print(&json!({ "found": found, "kinds": kinds }), || {
         let rows: Vec<Vec<String>> = found
             .iter()

@@ -11,10 +11,11 @@ use crate::cli::MeasureArgs;
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
 use crate::net::{Instance, Net};
 use crate::output::{Output, table};
+use crate::registry::Registry;
 
 /// Measures networks or model files, interleaved.
-pub(crate) fn run(args: &MeasureArgs, out: Output) -> CommandResult {
-    let mut device = mnas_deploy::open(&args.device).blame(Blame::Device)?;
+pub(crate) fn run(args: &MeasureArgs, registry: &Registry, out: Output) -> CommandResult {
+    let mut device = registry.open_device(&args.device).blame(Blame::Device)?;
     let mut plan = MeasurePlan::thorough();
     plan.runs = args.runs;
     plan.core = args.core;

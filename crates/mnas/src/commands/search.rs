@@ -13,16 +13,17 @@ use crate::images;
 use crate::narrate::Narrator;
 use crate::output::{Output, Progress};
 use crate::plan;
+use crate::registry::Registry;
 use crate::stop::stop_flag;
 
 /// Starts a study.
-pub(crate) fn search(args: &SearchArgs, out: Output) -> CommandResult {
+pub(crate) fn search(args: &SearchArgs, registry: &Registry, out: Output) -> CommandResult {
     if args.precision == Some(Precision::Int8) {
         return Err(CommandError::usage("this version measures float32 only")
             .hint("leave --precision out, or give --precision float"));
     }
     let config = Config::of(args)?;
-    let plan = plan::check(&config, &mut Progress::new())?;
+    let plan = plan::check(&config, registry, &mut Progress::new())?;
     if args.print_plan {
         out.print(&plan, || {
             serde_json::to_string_pretty(&plan).unwrap_or_default()
