@@ -22,6 +22,11 @@ PROXIES = [
     dict(images=4500, epochs=1.0, batch=64, learning_rate=0.1),
     dict(images=9000, epochs=1.0, batch=32, learning_rate=0.05),
     dict(images=2250, epochs=1.0, batch=32, learning_rate=0.05),
+    dict(images=1500, epochs=3.0, batch=32, learning_rate=0.02),
+    dict(images=2250, epochs=2.0, batch=16, learning_rate=0.02),
+    dict(images=1500, epochs=3.0, batch=16, learning_rate=0.02),
+    dict(images=1000, epochs=4.5, batch=16, learning_rate=0.02),
+    dict(images=1000, epochs=4.5, batch=32, learning_rate=0.05),
 ]
 # Latency doesn't matter here: it is counted, so that nothing is measured and nothing is too slow.
 DEVICE = 'kind = "linear"\ndevice = "none"\nengine = "none"\nbias_ms = 0.1\n[coefficients]\n"conv.macs" = 1e-9\n'
