@@ -148,7 +148,7 @@ fn a_network_is_trained_alone() {
         "--recipe",
         "proxy",
         "--epochs",
-        "0.2",
+        "2",
     ];
     let trained = json(folder.path(), &args);
     assert!(

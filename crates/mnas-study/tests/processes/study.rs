@@ -87,7 +87,7 @@ fn plan(cache: &Path) -> Plan {
         workers: 2,
         threads: 1,
         proxy: recipe(1.0, 256),
-        full: recipe(2.0, 512),
+        full: recipe(3.0, 1024),
         finalists: 1,
         references: vec![],
         measure: MeasurePlan::search(),
@@ -201,7 +201,7 @@ fn check_final(dir: &Path, study: &Study) {
     else {
         panic!("{result:?}")
     };
-    // Ten classes: far over chance after two epochs of 512 images.
+    // Ten classes: far over chance after three epochs of 1,024 images.
     assert!(
         *validation_accuracy > 0.25 && test_accuracy.unwrap() > 0.25,
         "{result:?}"
