@@ -17,7 +17,7 @@ pub(crate) struct Archive;
 
 impl DatasetKind for Archive {
     fn accepts(&self) -> &'static str {
-        "a .tar of such a folder, or a folder with train.tar and test.tar or val.tar"
+        "a .tar of such a folder, a folder with one .tar and no folders, or a folder with train.tar and test.tar or val.tar"
     }
 
     fn find(&self, path: &Path) -> Result<Option<Box<dyn Found>>, DataError> {
@@ -25,7 +25,11 @@ impl DatasetKind for Archive {
         if path.is_dir() {
             let archives = split_archives(path)?;
             if !archives.iter().any(|(part, _)| *part == Part::Train) {
-                return Ok(None);
+                let Some(archive) = only_archive(path)? else {
+                    return Ok(None);
+                };
+                list(&archive, &mut listing)?;
+                return Ok(Some(Box::new(listing)));
             }
             for (part, archive) in archives {
                 let mut inner = Listing::of(&archive);
@@ -62,6 +66,23 @@ fn split_archives(folder: &Path) -> Result<Vec<(Part, PathBuf)>, DataError> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The archive of a folder that holds one and no other data: no second archive, no folder.
+fn only_archive(folder: &Path) -> Result<Option<PathBuf>, DataError> {
+    let mut archives = vec![];
+    for entry in fs::read_dir(folder).map_err(DataError::io(folder, "list the folder"))? {
+        let path = entry
+            .map_err(DataError::io(folder, "list the folder"))?
+            .path();
+        if path.is_dir() {
+            return Ok(None);
+        }
+        if is_tar(&path) {
+            archives.push(path);
+        }
+    }
+    Ok(archives.pop().filter(|_| archives.is_empty()))
 }
 
 /// Puts an archive's tree beneath the folder of its split, unless it has that folder already.

@@ -116,7 +116,10 @@ fn archives_are_like_their_folders() {
     // An archive per split, with and without the split's folder inside.
     place.write("pair/train.tar", &tar_of(&files("train/", 8, 9)));
     place.write("pair/test.tar", &tar_of(&files("", 5, 9)));
-    for name in ["set.tar", "top.tar", "pair"] {
+    // A folder with nothing but one archive and a text.
+    place.write("lone/set.tar", &tar_of(&tree));
+    place.write("lone/README.txt", b"about");
+    for name in ["set.tar", "top.tar", "pair", "lone"] {
         let data = place.open(name).unwrap();
         assert_eq!(data.meta.fingerprint, folder.meta.fingerprint, "{name}");
         assert_eq!(
