@@ -193,8 +193,21 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../docs/reference/study.toml");
+
+    /// The published example with every key in use.
+    pub(crate) fn example() -> Config {
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|l| l.strip_prefix("#: ").unwrap_or(l))
+            .filter(|l| !l.starts_with('#'))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        Config::parse(&uncommented).unwrap()
+    }
 
     #[test]
     fn flags_override_the_file() {
@@ -220,16 +233,9 @@ mod tests {
 
     #[test]
     fn the_example_uses_every_key_and_parses() {
-        let example = include_str!("../../../docs/reference/study.toml");
-        let uncommented: String = example
-            .lines()
-            .map(|l| l.strip_prefix("#: ").unwrap_or(l))
-            .filter(|l| !l.starts_with('#'))
-            .map(|l| format!("{l}\n"))
-            .collect();
-        let config = Config::parse(&uncommented).unwrap();
+        let config = example();
         assert!(config.limits.params.is_some() && config.finals.references.is_some());
-        Config::parse(example).unwrap();
+        Config::parse(EXAMPLE).unwrap();
     }
 
     #[test]
