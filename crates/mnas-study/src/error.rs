@@ -97,7 +97,7 @@ pub enum StudyError {
     },
     /// No network of the space is fast enough.
     #[error(
-        "the target of {target_ms:.3} ms can't be reached: the space's smallest network takes {fastest_ms:.3} ms; raise the target, shrink the images or choose a smaller space"
+        "the target of {target_ms} ms can't be reached: the space's smallest network takes {fastest_ms:.3} ms; raise the target, shrink the images or choose a smaller space"
     )]
     TargetUnreachable {
         /// The target.
