@@ -17,6 +17,7 @@ mod anchor;
 pub(crate) mod command;
 pub(crate) mod host;
 pub(crate) mod linear;
+mod pixel1;
 pub(crate) mod predict;
 pub(crate) mod table;
 
@@ -115,6 +116,7 @@ pub const DEVICES: &[&dyn DeviceKind] = &[
     &host::HostKind,
     &table::TableKind,
     &linear::LinearKind,
+    &pixel1::Pixel1Kind,
     &command::CommandKind,
 ];
 
@@ -162,6 +164,12 @@ pub enum DeviceError {
         scheme: &'static str,
         /// How the name is written.
         usage: &'static str,
+    },
+    /// A name with a colon where the kind takes nothing after it.
+    #[error("{scheme} takes nothing after its name")]
+    TakesNothing {
+        /// The scheme.
+        scheme: &'static str,
     },
     /// An engine that is not in this build.
     #[error("this build has no inference engine {engine}; it has {}", names(.built))]

@@ -1,5 +1,6 @@
 //! How fast is it: batch-norm folding, the interpreter, ONNX and TFLite export, devices and measuring.
 
+mod calibrate;
 mod device;
 mod engine;
 mod export;
@@ -8,7 +9,9 @@ mod interpret;
 mod measure;
 mod os;
 
+pub use calibrate::{Observation, Term, fit_linear, leave_one_out};
 pub use device::command::CommandError;
+pub use device::linear::LinearModel;
 pub use device::predict::{PredictError, TableError};
 pub use device::{
     Candidate, DEVICES, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource, open,

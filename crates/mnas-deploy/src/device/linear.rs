@@ -19,14 +19,17 @@
 //!
 //! A feature is `KIND.FIELD`. Kinds are those of `table:`. Fields, summed over the layers of the
 //! kind: `count` (layers), `macs` (multiply-accumulates), `params` (values of kernel and bias after
-//! batch norm is folded in), `bytes` (float32 inputs, outputs and parameters). A feature that is
-//! not listed has coefficient 0.
+//! batch norm is folded in), `bytes` (float32 inputs, outputs and parameters), `inputs` and
+//! `outputs` (values read and written). A feature that is not listed has coefficient 0.
+//!
+//! `mnas device calibrate` writes such files. One that it judged too far off has a line
+//! `unfit = "why"` and is not opened.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mnas_net::Graph;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::predict::{
     FIELDS, KINDS, PredictError, TableError, check_error, check_kind, check_latency, check_number,
@@ -51,18 +54,13 @@ impl DeviceKind for LinearKind {
 
     fn open(&self, rest: Option<&str>) -> Result<Box<dyn Device>, DeviceError> {
         let path = path_of(rest, SCHEME, USAGE)?;
-        let (file, hash): (File, String) = read(&path)?;
-        if let Err(source) = file.check() {
+        let (model, hash): (LinearModel, String) = read(&path)?;
+        if let Err(source) = model.check_usable() {
             return Err(DeviceError::Table { path, source });
         }
-        let info = info(
-            SCHEME,
-            &path,
-            file.device.clone(),
-            file.engine.clone(),
-            hash,
-        );
-        Ok(Box::new(Linear { path, file, info }))
+        let (device, engine) = (model.device.clone(), model.engine.clone());
+        let info = info(SCHEME, &path, device, engine, hash);
+        Ok(Box::new(Linear { path, model, info }))
     }
 
     fn probe(&self) -> Vec<DeviceInfo> {
@@ -70,18 +68,41 @@ impl DeviceKind for LinearKind {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A latency as a linear function of a network's layers, as `linear:FILE` reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    kind: String,
-    device: String,
-    engine: String,
-    error: Option<f64>,
-    bias_ms: f64,
-    coefficients: BTreeMap<String, f64>,
+pub struct LinearModel {
+    /// `linear`.
+    pub kind: String,
+    /// The hardware that the latencies are of.
+    pub device: String,
+    /// The engine that they are of.
+    pub engine: String,
+    /// Mean relative error on networks kept out of the fit (0.05 = 5 %).
+    pub error: Option<f64>,
+    /// Why the model must not be used, where it was judged so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<String>,
+    /// Milliseconds of a network without layers.
+    pub bias_ms: f64,
+    /// Milliseconds per unit of each feature `KIND.FIELD`.
+    pub coefficients: BTreeMap<String, f64>,
 }
 
-impl File {
+impl LinearModel {
+    /// The word of the `kind` line.
+    pub(crate) const KIND: &'static str = SCHEME;
+
+    /// Reads a model from TOML.
+    ///
+    /// # Errors
+    /// [`TableError`] with what is wrong and where.
+    pub fn from_toml(text: &str) -> Result<Self, TableError> {
+        let model: Self = toml::from_str(text)?;
+        model.check()?;
+        Ok(model)
+    }
+
     fn check(&self) -> Result<(), TableError> {
         check_kind(&self.kind, SCHEME)?;
         check_error(self.error)?;
@@ -97,12 +118,44 @@ impl File {
         }
         Ok(())
     }
+
+    fn check_usable(&self) -> Result<(), TableError> {
+        self.check()?;
+        match &self.unfit {
+            Some(reason) => Err(TableError::Unfit {
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Milliseconds of these features; may be no latency (0 or less) where coefficients are
+    /// negative.
+    pub fn milliseconds(&self, features: &BTreeMap<String, u64>) -> f64 {
+        let terms = self.coefficients.iter().map(|(name, coefficient)| {
+            coefficient * features.get(name).copied().unwrap_or(0) as f64
+        });
+        self.bias_ms + terms.sum::<f64>()
+    }
+
+    /// The latency of a network in milliseconds; `name` stands for the model in the error.
+    pub(super) fn predict(&self, name: &Path, graph: &Graph) -> Result<f64, PredictError> {
+        check_latency(name, self.milliseconds(&features(graph)))
+    }
 }
 
 /// Every feature of a network, those that are 0 left out.
-pub(super) fn features(graph: &Graph) -> BTreeMap<String, u64> {
+pub(crate) fn features(graph: &Graph) -> BTreeMap<String, u64> {
+    features_of(graph, |_| true)
+}
+
+/// As [`features`], of the layers whose nodes `wanted` takes by name.
+pub(crate) fn features_of(
+    graph: &Graph,
+    wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
-    for layer in layers(graph) {
+    for layer in layers(graph).iter().filter(|l| wanted(&l.node)) {
         for (field, value) in FIELDS.iter().zip(layer.features) {
             if value > 0 {
                 *sums.entry(format!("{}.{field}", layer.kind)).or_insert(0) += value;
@@ -114,18 +167,8 @@ pub(super) fn features(graph: &Graph) -> BTreeMap<String, u64> {
 
 struct Linear {
     path: PathBuf,
-    file: File,
+    model: LinearModel,
     info: DeviceInfo,
-}
-
-impl Linear {
-    fn predict(&self, graph: &Graph) -> Result<f64, PredictError> {
-        let features = features(graph);
-        let terms = self.file.coefficients.iter().map(|(name, coefficient)| {
-            coefficient * features.get(name).copied().unwrap_or(0) as f64
-        });
-        check_latency(&self.path, self.file.bias_ms + terms.sum::<f64>())
-    }
 }
 
 impl Device for Linear {
@@ -138,6 +181,8 @@ impl Device for Linear {
         candidates: &[Candidate<'_>],
         plan: &MeasurePlan,
     ) -> Result<Measured, DeviceError> {
-        predict_all(candidates, plan, self.file.error, |g| self.predict(g))
+        predict_all(candidates, plan, self.model.error, |g| {
+            self.model.predict(&self.path, g)
+        })
     }
 }

@@ -75,10 +75,18 @@ pub enum TableError {
         /// What it has to be.
         expected: &'static str,
     },
+    /// A calibration that was judged too far off.
+    #[error(
+        "this calibration was judged unfit: {reason}; calibrate again, or remove the line `unfit` to use it all the same"
+    )]
+    Unfit {
+        /// The judgement.
+        reason: String,
+    },
 }
 
 /// Kinds of layers. Batch norm and dropout are none: inference folds them away.
-pub(super) const KINDS: [&str; 14] = [
+pub(crate) const KINDS: [&str; 14] = [
     "conv",
     "pointwise_conv",
     "depthwise_conv",
@@ -95,22 +103,22 @@ pub(super) const KINDS: [&str; 14] = [
     "global_avg_pool",
 ];
 
-/// Features per kind: layers, multiply-accumulates, trained values after folding, and bytes of
-/// float32 inputs, outputs and parameters.
-pub(super) const FIELDS: [&str; 4] = ["count", "macs", "params", "bytes"];
+/// Features per kind: layers, multiply-accumulates, trained values after folding, bytes of
+/// float32 inputs, outputs and parameters, and values read and written.
+pub(crate) const FIELDS: [&str; 6] = ["count", "macs", "params", "bytes", "inputs", "outputs"];
 
 /// One layer of a network as predictors see it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Layer {
-    pub(super) node: String,
-    pub(super) kind: &'static str,
-    pub(super) key: String,
+pub(crate) struct Layer {
+    pub(crate) node: String,
+    pub(crate) kind: &'static str,
+    pub(crate) key: String,
     /// In the order of [`FIELDS`].
-    pub(super) features: [u64; 4],
+    pub(crate) features: [u64; 6],
 }
 
 /// The layers that the output depends on, in graph order.
-pub(super) fn layers(graph: &Graph) -> Vec<Layer> {
+pub(crate) fn layers(graph: &Graph) -> Vec<Layer> {
     let costs = cost(graph).layers;
     let macs: BTreeMap<&str, &LayerCost> = costs.iter().map(|l| (&*l.name, l)).collect();
     let needed = needed(graph);
@@ -123,13 +131,14 @@ pub(super) fn layers(graph: &Graph) -> Vec<Layer> {
             let kind = kind(&node.op)?;
             let macs = macs.get(&*node.name).map_or(0, |l| l.macs);
             let params = folded_params(graph, node);
-            let values: usize = node.inputs.iter().map(|i| graph.node(*i).shape.len()).sum();
-            let bytes = 4 * ((values + node.shape.len()) as u64 + params);
+            let read = node.inputs.iter().map(|i| graph.node(*i).shape.len());
+            let (inputs, outputs) = (read.sum::<usize>() as u64, node.shape.len() as u64);
+            let bytes = 4 * (inputs + outputs + params);
             Some(Layer {
                 node: node.name.clone(),
                 kind,
                 key: key(graph, node, kind),
-                features: [1, macs, params, bytes],
+                features: [1, macs, params, bytes, inputs, outputs],
             })
         })
         .collect()
