@@ -13,11 +13,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let figures = Figures::read();
     let fitted = fit(&figures);
     let predict = |graph: &mnas_net::Graph| {
-        fitted.model.milliseconds(&Observation::of_network(graph, 1.0).features)
+        fitted
+            .model
+            .milliseconds(&Observation::of_network(graph, 1.0).features)
     };
     println!("{}", file(&fitted.model));
     println!("network | published ms | predicted ms | error | MACs alone");
-    let sets = [&figures.a1, &figures.kept_out, &figures.references, &figures.others];
+    let sets = [
+        &figures.a1,
+        &figures.kept_out,
+        &figures.references,
+        &figures.others,
+    ];
     for set in sets {
         let macs = errors(set, macs_only(&figures));
         for (name, ms) in set {
@@ -36,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         percent(mean_absolute(&fitted.kept_out)),
         percent(mean_absolute(&fitted.macs_kept_out))
     );
+    println!("references: {}", percent(mean_absolute(&fitted.references)));
     println!(
         "two sources of blocks differ by {:.2} to {:.2} times",
         figures.disagreement.ratio_min, figures.disagreement.ratio_max

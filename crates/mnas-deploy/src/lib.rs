@@ -9,7 +9,10 @@ mod interpret;
 mod measure;
 mod os;
 
-pub use calibrate::{Observation, Term, fit_linear, leave_one_out};
+pub use calibrate::{
+    Agreement, CalibrateError, Calibration, Observation, Part, Point, Role, Specimen, Term,
+    calibrate, fit_linear, leave_one_out, parts,
+};
 pub use device::command::CommandError;
 pub use device::linear::LinearModel;
 pub use device::predict::{PredictError, TableError};

@@ -25,6 +25,7 @@ mod words;
 
 pub use figures::figures;
 pub use html::html;
+pub use plot::calibration::{Prediction, calibration_chart};
 pub use text::text;
 pub use view::{
     Architecture, BatchView, Belief, Facts, FailureView, FinalView, LatencyView, Stage, StageKind,

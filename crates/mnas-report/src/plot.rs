@@ -9,6 +9,7 @@ use maud::{Markup, PreEscaped, Render, html};
 
 pub(crate) mod axis;
 pub(crate) mod blocks;
+pub(crate) mod calibration;
 pub(crate) mod controller;
 pub(crate) mod latency;
 pub(crate) mod legend;

@@ -163,6 +163,23 @@ impl Space {
             .collect()
     }
 
+    /// `count` samples in which every decision takes each of its choices equally often, but for a
+    /// remainder: a design that covers the space better than as many uniform samples.
+    pub fn balanced(&self, count: usize, stream: &mut Stream) -> Vec<Tokens> {
+        let mut samples = vec![Tokens::new(); count];
+        for decision in &self.decisions {
+            let mut column: Vec<u16> = (0..count)
+                .map(|i| (i % decision.choices.len()) as u16)
+                .collect();
+            stream.shuffle(&mut column);
+            samples
+                .iter_mut()
+                .zip(column)
+                .for_each(|(s, token)| s.push(token));
+        }
+        samples
+    }
+
     /// The network of a sample, in canonical form.
     pub fn decode(&self, tokens: &[u16]) -> Result<NetSpec, SpaceError> {
         if tokens.len() != self.decisions.len() {

@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 a .safetensors file that mnas wrote, DIR:TRIAL or DIR:best.\n\
 D (data) is a known name (fashion-mnist-10k, fashion-mnist, ...), a folder with a folder per class, a folder \
 with train/ and val/ or test/, or a .tar of either.\n\
-V (device) is host, host:rten, host:litert, host:ort, table:FILE, linear:FILE or command:PROGRAM.\n\n\
+V (device) is host, host:rten, host:litert, host:ort, adb[:SERIAL], ssh:HOST, pixel1, table:FILE, \
+linear:FILE or command:PROGRAM.\n\n\
 Exit codes: 0 ok, 1 bug, 2 usage or config, 3 data, 4 device, 5 store."
 )]
 pub(crate) struct Cli {
@@ -67,6 +68,43 @@ pub(crate) enum Command {
 pub(crate) enum DeviceCommand {
     /// List devices and inference engines found here.
     List,
+    /// Measure networks of a space on a device, fit a latency predictor and judge it.
+    Calibrate(CalibrateArgs),
+}
+
+/// Arguments of `mnas device calibrate`.
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// Device to measure on.
+    #[arg(long, value_name = "V")]
+    pub device: String,
+    /// Space whose networks are to be predicted: a built-in name or a file.
+    #[arg(long, value_name = "S")]
+    pub space: String,
+    /// File to write, for `linear:FILE`; the chart goes beside it.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Side of the square images, in pixels (default: the space's own).
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Whole networks that the predictor is fitted to.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub networks: usize,
+    /// Whole networks that judge it.
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub held_out: usize,
+    /// Single layers that it is fitted to as well.
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub parts: usize,
+    /// Classes of the networks.
+    #[arg(long, default_value_t = 10)]
+    pub classes: usize,
+    /// Core to pin to (default: the device's choice).
+    #[arg(long)]
+    pub core: Option<usize>,
+    /// Seed of the networks and their order.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// Arguments of `mnas search`. Flags override the study file.

@@ -13,7 +13,7 @@ mod measure;
 mod predict;
 mod report;
 mod search;
-mod space;
+pub(crate) mod space;
 mod train;
 mod zoo;
 

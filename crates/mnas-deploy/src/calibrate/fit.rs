@@ -150,12 +150,20 @@ mod tests {
             Term::of("macs", &["conv", "pointwise_conv"]),
             Term::of("outputs", &["add"]),
         ];
-        let points = [(1_000_000, 10), (2_000_000, 500), (500_000, 3000), (9_000_000, 90)];
+        let points = [
+            (1_000_000, 10),
+            (2_000_000, 500),
+            (500_000, 3000),
+            (9_000_000, 90),
+        ];
         let observations: Vec<Observation> =
             points.iter().map(|(m, o)| observation(*m, *o)).collect();
         let model = fit_linear("d", "e", &terms, &observations);
         let near = |got: f64, expected: f64| {
-            assert!((got / expected - 1.0).abs() < 1e-3, "{got} instead of {expected}");
+            assert!(
+                (got / expected - 1.0).abs() < 1e-3,
+                "{got} instead of {expected}"
+            );
         };
         near(model.bias_ms, 0.5);
         near(model.coefficients["conv.macs"], 2e-6);

@@ -17,16 +17,19 @@ pub(crate) fn nonnegative_least_squares(rows: &[Vec<f64>], y: &[f64]) -> Vec<f64
         .map(|j| rows.iter().map(|r| r[j] * r[j]).sum::<f64>().sqrt())
         .collect();
     let unit = |row: &[f64], j: usize| {
-        if scale[j] > 0.0 { row[j] / scale[j] } else { 0.0 }
+        if scale[j] > 0.0 {
+            row[j] / scale[j]
+        } else {
+            0.0
+        }
     };
     let mut gram = vec![vec![0.0; n]; n];
     let mut moment = vec![0.0; n];
     for (row, target) in rows.iter().zip(y) {
-        for i in 0..n {
-            moment[i] += unit(row, i) * target;
-            for j in 0..n {
-                gram[i][j] += unit(row, i) * unit(row, j);
-            }
+        let row: Vec<f64> = (0..n).map(|j| unit(row, j)).collect();
+        for ((gram, moment), a) in gram.iter_mut().zip(&mut moment).zip(&row) {
+            *moment += a * target;
+            gram.iter_mut().zip(&row).for_each(|(g, b)| *g += a * b);
         }
     }
     for (i, row) in gram.iter_mut().enumerate() {
@@ -119,7 +122,10 @@ mod tests {
 
     fn close(got: &[f64], expected: &[f64]) {
         for (g, e) in got.iter().zip(expected) {
-            assert!((g - e).abs() < 1e-5 * e.abs().max(1.0), "{got:?} instead of {expected:?}");
+            assert!(
+                (g - e).abs() < 1e-5 * e.abs().max(1.0),
+                "{got:?} instead of {expected:?}"
+            );
         }
     }
 
@@ -127,12 +133,18 @@ mod tests {
     fn worked_by_hand() {
         // Both positive: the plain solution.
         let rows = [vec![1.0, 0.0], vec![0.0, 2.0], vec![1.0, 2.0]];
-        close(&nonnegative_least_squares(&rows, &[1.0, 4.0, 5.0]), &[1.0, 2.0]);
+        close(
+            &nonnegative_least_squares(&rows, &[1.0, 4.0, 5.0]),
+            &[1.0, 2.0],
+        );
         // The plain solution is (3, -1); with the second at 0, the first is 5 / 2.
         let rows = [vec![1.0, 0.0], vec![1.0, 1.0]];
         close(&nonnegative_least_squares(&rows, &[3.0, 2.0]), &[2.5, 0.0]);
         // A column of nothing, and no rows at all.
-        close(&nonnegative_least_squares(&[vec![2.0, 0.0]], &[4.0]), &[2.0, 0.0]);
+        close(
+            &nonnegative_least_squares(&[vec![2.0, 0.0]], &[4.0]),
+            &[2.0, 0.0],
+        );
         assert!(nonnegative_least_squares(&[], &[]).is_empty());
     }
 

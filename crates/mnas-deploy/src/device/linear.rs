@@ -150,10 +150,7 @@ pub(crate) fn features(graph: &Graph) -> BTreeMap<String, u64> {
 }
 
 /// As [`features`], of the layers whose nodes `wanted` takes by name.
-pub(crate) fn features_of(
-    graph: &Graph,
-    wanted: impl Fn(&str) -> bool,
-) -> BTreeMap<String, u64> {
+pub(crate) fn features_of(graph: &Graph, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
     for layer in layers(graph).iter().filter(|l| wanted(&l.node)) {
         for (field, value) in FIELDS.iter().zip(layer.features) {

@@ -47,7 +47,10 @@ impl Figures {
     /// Totals of A1 first, then blocks, which count by how far they may be trusted.
     pub(crate) fn observations(&self) -> Vec<Observation> {
         let weight = TOTAL_ERROR / self.disagreement.log_ratio_deviation;
-        let totals = self.a1.iter().map(|(name, ms)| Observation::of_network(&network(name), *ms));
+        let totals = self
+            .a1
+            .iter()
+            .map(|(name, ms)| Observation::of_network(&network(name), *ms));
         let blocks = self.blocks.iter().map(|(text, ms)| Observation {
             weight,
             ..block(text, ms * self.block_scale())
@@ -71,12 +74,16 @@ pub(crate) fn network(name: &str) -> Graph {
 /// `112x112x16 ir_r1_k3_s2_e3_c24`: that block alone.
 fn block(text: &str, ms: f64) -> Observation {
     let (shape, line) = text.split_once(' ').expect("a shape and a block");
-    let size: Vec<usize> = shape.split('x').map(|n| n.parse().expect("a number")).collect();
+    let size: Vec<usize> = shape
+        .split('x')
+        .map(|n| n.parse().expect("a number"))
+        .collect();
     let (side, channels) = (size[0], size[2]);
     // A network in which the block has that input: a stem that keeps the size gives the channels.
     let whole = |lines: &str| {
         let spec: NetSpec = lines.parse().expect("block text");
-        spec.graph(Shape::new(side, side, 3), 1000).expect("small sizes fit")
+        spec.graph(Shape::new(side, side, 3), 1000)
+            .expect("small sizes fit")
     };
     let stem = format!("stem_k3_s1_c{channels}");
     let filler = format!("ds_r1_k3_s1_c{channels}");
@@ -173,10 +180,13 @@ pub(crate) fn fit(figures: &Figures) -> Fitted {
     );
     let totals = figures.a1.len();
     let leave_one_out = leave_one_out(&terms, &observations, |i| i < totals);
-    let predict = |m: &LinearModel, g: &Graph| m.milliseconds(&Observation::of_network(g, 1.0).features);
+    let predict =
+        |m: &LinearModel, g: &Graph| m.milliseconds(&Observation::of_network(g, 1.0).features);
     let kept_out = errors(&figures.kept_out, |g| predict(&model, g));
     let references = errors(&figures.references, |g| predict(&model, g));
-    let worst = leave_one_out.max(mean_absolute(&kept_out)).max(mean_absolute(&references));
+    let worst = leave_one_out
+        .max(mean_absolute(&kept_out))
+        .max(mean_absolute(&references));
     model.error = Some((1e3 * worst).ceil() / 1e3);
     Fitted {
         model,

@@ -273,3 +273,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn balanced_samples_take_every_choice_equally_often() {
+    let space = builtin("mnasnet");
+    let samples = space.balanced(36, &mut stream(7, 0, Purpose::Sample));
+    assert_eq!(samples.len(), 36);
+    for (i, decision) in space.decisions().iter().enumerate() {
+        let choices = decision.choices.len();
+        let mut counts = vec![0; choices];
+        samples.iter().for_each(|s| counts[usize::from(s[i])] += 1);
+        let (least, most) = (36 / choices, 36usize.div_ceil(choices));
+        assert!(
+            counts.iter().all(|c| (least..=most).contains(c)),
+            "{}: {counts:?}",
+            decision.name
+        );
+    }
+    samples.iter().for_each(|s| drop(space.decode(s).unwrap()));
+}

@@ -1,4 +1,6 @@
-//! `mnas device list`.
+//! `mnas device ...`.
+
+mod calibrate;
 
 use serde_json::json;
 
@@ -11,6 +13,7 @@ use crate::registry::Registry;
 pub(crate) fn run(command: &DeviceCommand, registry: &Registry, out: Output) -> CommandResult {
     match command {
         DeviceCommand::List => list(registry, out),
+        DeviceCommand::Calibrate(args) => calibrate::run(args, registry, out),
     }
 }
 

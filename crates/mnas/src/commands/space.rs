@@ -43,10 +43,13 @@ fn list(out: Output) -> CommandResult {
     Ok(())
 }
 
+/// Side of the images that a space is made for, in pixels, where nobody says another.
+pub(crate) fn side_of(space: &Space) -> usize {
+    if space.name() == "mnasnet" { 224 } else { 32 }
+}
+
 fn describe(space: &Space, args: &SpaceArgs, out: Output) -> CommandResult {
-    let side = args
-        .image_size
-        .unwrap_or(if space.name() == "mnasnet" { 224 } else { 32 });
+    let side = args.image_size.unwrap_or(side_of(space));
     let mut random = stream(args.seed, 0, Purpose::Sample);
     let mut costs = vec![];
     let mut example = None;
