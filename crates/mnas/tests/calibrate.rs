@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+#[allow(dead_code, reason = "each test program uses a part")]
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
