@@ -4,9 +4,11 @@ mod device;
 mod engine;
 mod export;
 mod fold;
+mod fusion;
 mod interpret;
 mod measure;
 mod os;
+mod quantize;
 
 pub use device::command::CommandError;
 pub use device::predict::{PredictError, TableError};
@@ -17,8 +19,12 @@ pub use device::{
 pub use engine::library::LibraryError;
 pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, load_model};
 pub use export::{
-    ExportError, Format, FormatError, ModelFile, ModelMeta, ReadError, export, read_model,
+    ExportError, Format, FormatError, ModelFile, ModelMeta, ReadError, export, export_as,
+    export_int8, read_model,
 };
 pub use fold::fold_batch_norm;
 pub use interpret::{interpret, interpret_all};
 pub use measure::{MeasureError, MeasurePlan, PlanError, Precision, Samples};
+pub use quantize::{
+    QuantizeError, QuantizeOptions, Quantized, RangeMethod, UnknownRangeMethod, quantize,
+};
