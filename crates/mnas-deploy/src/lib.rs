@@ -17,7 +17,7 @@ pub use device::{
     open_among,
 };
 pub use engine::library::LibraryError;
-pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, load_model};
+pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, engines, load_model};
 pub use export::{
     ExportError, Format, FormatError, ModelFile, ModelMeta, ReadError, export, export_as,
     export_int8, read_model,
