@@ -72,12 +72,7 @@ fn finals() -> Vec<Event> {
         validation_accuracy: 0.9,
         test_accuracy: Some(0.89),
         test_top5: None,
-        int8: Some(Int8Accuracy {
-            test_accuracy: 0.885,
-            test_top5: 0.99,
-            engine: "LiteRT 2.3.0".into(),
-            calibration: "mse ranges of 128 images".into(),
-        }),
+        int8: None,
         latency: latency(),
         params: 1_000,
         macs: 2_000,
