@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{EngineError, EngineId};
 use crate::export::ModelFile;
-use crate::measure::{MeasureError, MeasurePlan, PlanError, Samples};
+use crate::measure::{MeasureError, MeasurePlan, PlanError, Precision, Samples};
 
 mod anchor;
 pub(crate) mod command;
@@ -229,6 +229,14 @@ pub enum DeviceError {
     /// The measuring program can't be started or doesn't speak the protocol.
     #[error(transparent)]
     Command(#[from] command::CommandError),
+    /// A predictor that knows latencies of float networks only.
+    #[error(
+        "this predictor was fitted to float latencies and can't tell {precision} ones; measure on a device"
+    )]
+    Precision {
+        /// The precision asked for.
+        precision: Precision,
+    },
     /// A device that works on graphs was given a model file.
     #[error("{device} needs a network, not a model file")]
     NeedsNetwork {

@@ -183,6 +183,12 @@ pub(crate) fn version(engine: EngineId) -> Result<EngineVersion, EngineError> {
     }
 }
 
+/// The engines that work here, with name and version, in the order in which `host` prefers them.
+pub fn engines() -> Vec<(EngineId, String)> {
+    let engine = |id| Some((id, version(id).ok()?.label));
+    EngineId::ALL.into_iter().filter_map(engine).collect()
+}
+
 /// Runs `job` on a thread that is the engine's own, so that whatever `job` binds the thread to (a
 /// core) holds for the engine's work as well, and never for the caller's.
 pub(crate) fn on_own_thread<R: Send>(engine: EngineId, job: impl FnOnce() -> R + Send) -> R {

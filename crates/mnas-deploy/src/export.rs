@@ -1,14 +1,19 @@
 //! Model files for deployment: ONNX and TFLite, written without either project's tools.
 //!
-//! Both formats carry the folded network ([`crate::fold_batch_norm`]) in float32, with the facts
-//! that a user of the file needs (classes, normalisation) as metadata that [`read_model`] returns.
+//! Both formats carry the folded network ([`crate::fold_batch_norm`]) in float32 or in 8-bit integers
+//! ([`crate::quantize()`]), with the facts that a user of the file needs (classes, normalisation) as
+//! metadata that [`read_model`] returns. Files of either kind take the same float32 image and give
+//! float32 logits, so that one replaces the other.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use mnas_net::{Graph, Op, Shape, Weights, WeightsError};
+use mnas_net::{Graph, Op, Purpose, Shape, Weights, WeightsError, stream};
 use serde::{Deserialize, Serialize};
+
+use crate::measure::Precision;
+use crate::quantize::{QuantizeError, QuantizeOptions, Quantized, RangeMethod, quantize};
 
 mod onnx;
 mod read;
@@ -98,6 +103,9 @@ pub enum ExportError {
     /// The weights are not those of the graph.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The network can't be quantised.
+    #[error("quantisation: {0}")]
+    Quantize(#[from] QuantizeError),
     /// A weight that is infinite or not a number, after batch-norm folding.
     #[error("tensor {tensor} holds {value} at {index} after batch-norm folding")]
     NotFinite {
@@ -160,12 +168,73 @@ pub fn export(
     meta: &ModelMeta,
 ) -> Result<ModelFile, ExportError> {
     let (graph, weights) = crate::fold_batch_norm(graph, weights)?;
-    check_meta(&graph, meta)?;
-    check_sizes(&graph)?;
-    check_weights(&weights)?;
+    write(&graph, &weights, None, format, meta)
+}
+
+/// Writes a quantised network as a model file, with the ends of [`export`]'s: a float32 image in,
+/// float32 logits out. Rounding the image is the file's first operation.
+///
+/// ONNX files have unsigned 8-bit activations and signed kernels, TFLite files signed both; kernels
+/// are scaled per channel, biases are int32.
+///
+/// # Errors
+/// As [`export`].
+pub fn export_int8(
+    quantized: &Quantized,
+    format: Format,
+    meta: &ModelMeta,
+) -> Result<ModelFile, ExportError> {
+    let (graph, weights) = (&quantized.graph, &quantized.weights);
+    write(graph, weights, Some(quantized), format, meta)
+}
+
+/// Images that [`export_as`] calibrates on.
+const STAND_IN_IMAGES: usize = 2;
+
+/// Writes a network as it would be deployed at a precision, to be measured. A network to be measured
+/// in 8 bits is calibrated on two seeded random images: which ranges its activations have changes
+/// nothing of the time that it takes.
+///
+/// # Errors
+/// As [`export`]; [`ExportError::Quantize`] where values overflow.
+pub fn export_as(
+    precision: Precision,
+    graph: &Graph,
+    weights: &Weights,
+    format: Format,
+    meta: &ModelMeta,
+) -> Result<ModelFile, ExportError> {
+    match precision {
+        Precision::Float => export(graph, weights, format, meta),
+        Precision::Int8 => {
+            let mut random = stream(0, 0, Purpose::Measure);
+            let values = graph.input_shape().len();
+            let image = |_| (0..values).map(|_| random.normal() as f32).collect();
+            let images: Vec<Vec<f32>> = (0..STAND_IN_IMAGES).map(image).collect();
+            let options = QuantizeOptions {
+                ranges: RangeMethod::MinMax,
+                reduce_range: false,
+                threads: 1,
+            };
+            export_int8(&quantize(graph, weights, &images, options)?, format, meta)
+        }
+    }
+}
+
+/// Writes a folded network.
+fn write(
+    graph: &Graph,
+    weights: &Weights,
+    int8: Option<&Quantized>,
+    format: Format,
+    meta: &ModelMeta,
+) -> Result<ModelFile, ExportError> {
+    check_meta(graph, meta)?;
+    check_sizes(graph)?;
+    check_weights(weights)?;
     let bytes = match format {
-        Format::Onnx => onnx::write(&graph, &weights, meta),
-        Format::Tflite => tflite::write(&graph, &weights, meta),
+        Format::Onnx => onnx::write(graph, weights, int8, meta),
+        Format::Tflite => tflite::write(graph, weights, int8, meta),
     };
     Ok(ModelFile {
         format,

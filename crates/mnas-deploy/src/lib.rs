@@ -5,9 +5,11 @@ mod device;
 mod engine;
 mod export;
 mod fold;
+mod fusion;
 mod interpret;
 mod measure;
 mod os;
+mod quantize;
 
 pub use calibrate::{
     Agreement, CalibrateError, Calibration, Observation, Part, Point, Role, Specimen, Term,
@@ -21,10 +23,14 @@ pub use device::{
     open_among,
 };
 pub use engine::library::LibraryError;
-pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, load_model};
+pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, engines, load_model};
 pub use export::{
-    ExportError, Format, FormatError, ModelFile, ModelMeta, ReadError, export, read_model,
+    ExportError, Format, FormatError, ModelFile, ModelMeta, ReadError, export, export_as,
+    export_int8, read_model,
 };
 pub use fold::fold_batch_norm;
 pub use interpret::{interpret, interpret_all};
 pub use measure::{MeasureError, MeasurePlan, PlanError, Precision, Samples};
+pub use quantize::{
+    QuantizeError, QuantizeOptions, Quantized, RangeMethod, UnknownRangeMethod, quantize,
+};

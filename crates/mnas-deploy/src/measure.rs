@@ -3,6 +3,8 @@
 //! Raw samples are kept and statistics recomputed from them, so a stored measurement can be judged
 //! again by another statistic.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::device::command::CommandError;
@@ -22,6 +24,17 @@ use statistics::{mean, quantile, standard_deviation};
 pub enum Precision {
     /// 32-bit floating point.
     Float,
+    /// 8-bit integers ([`crate::export_int8`]).
+    Int8,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::Float => "float",
+            Precision::Int8 => "int8",
+        })
+    }
 }
 
 /// How often and how long a network is run. Checked by [`MeasurePlan::check`] before use.

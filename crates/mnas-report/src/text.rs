@@ -128,6 +128,17 @@ fn finals(out: &mut String, view: &View) {
             ],
         );
     }
+    for f in &view.finals {
+        if let (Some(int8), Some(source)) = (f.int8_test_accuracy, &f.int8_source) {
+            let float = f.test_accuracy.map_or("-".into(), percent);
+            let line = format!(
+                "{} in 8 bits: test {}, in float {float} ({source}).",
+                f.name,
+                percent(int8)
+            );
+            paragraph(out, "  ", &line);
+        }
+    }
     let noisy: Vec<&str> = view
         .finals
         .iter()

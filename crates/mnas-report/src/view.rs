@@ -273,6 +273,12 @@ pub struct FinalView {
     pub test_accuracy: Option<f64>,
     /// Top-5 accuracy on the test split.
     pub test_top5: Option<f64>,
+    /// Top-1 accuracy of the 8-bit file on the test split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8_test_accuracy: Option<f64>,
+    /// Engine and calibration of the 8-bit file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8_source: Option<String>,
     /// Median latency.
     pub latency_ms: Option<f64>,
     /// How the latency was measured.

@@ -66,6 +66,9 @@ pub enum FinalOutcome {
         test_accuracy: Option<f64>,
         /// Top-5 accuracy on the test split, 0..=1.
         test_top5: Option<f64>,
+        /// Accuracy of the 8-bit file, where the study is of 8-bit networks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        int8: Option<Int8Accuracy>,
         /// Latency, measured interleaved with the other entries.
         latency: LatencyRecord,
         /// Trainable values.
@@ -79,6 +82,19 @@ pub enum FinalOutcome {
     },
     /// It failed.
     Failed(Failure),
+}
+
+/// How a network does in 8 bits, tested as the file that ships.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Int8Accuracy {
+    /// Accuracy on the test split, 0..=1.
+    pub test_accuracy: f64,
+    /// Top-5 accuracy on the test split, 0..=1.
+    pub test_top5: f64,
+    /// Inference engine that ran it.
+    pub engine: String,
+    /// How it was calibrated, for people.
+    pub calibration: String,
 }
 
 /// A network of the final round and what it gave.

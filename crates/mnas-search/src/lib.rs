@@ -17,7 +17,9 @@ pub use controller::{
     ALGORITHMS, Algorithm, BuildError, Controller, ControllerSpec, Diagnostics, Observation,
     RestoreError, Setting, build,
 };
-pub use event::{Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Proposal, VERSION};
+pub use event::{
+    Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Int8Accuracy, Proposal, VERSION,
+};
 pub use objective::{Objective, ObjectiveKind};
 pub use space::{Decision, Space, SpaceError, SpaceErrorKind, Tokens};
 pub use study::{Batch, Counts, FoldError, Retry, Stale, Study, Target};

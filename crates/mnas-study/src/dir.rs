@@ -54,6 +54,12 @@ impl StudyDir {
             .join(format!("{}.{extension}", file_stem(name)))
     }
 
+    /// The folder's own name.
+    pub(crate) fn name(&self) -> String {
+        let name = self.0.file_name().unwrap_or(self.0.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
     /// A path below the folder, as events store it: relative, with `/`.
     pub(crate) fn relative(&self, path: &Path) -> String {
         let relative = path.strip_prefix(&self.0).unwrap_or(path);

@@ -1,6 +1,7 @@
 //! What a job does: [`NetEvaluator`] trains and measures real networks; a table may stand in.
 
 mod facts;
+pub(crate) mod int8;
 mod measure;
 mod train;
 

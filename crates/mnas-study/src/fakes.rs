@@ -10,8 +10,8 @@ use std::time::Duration;
 use mnas_deploy::MeasurePlan;
 use mnas_net::{Purpose, Stream, Weights, cost, stream};
 use mnas_search::{
-    ControllerSpec, CurvePoint, Failure, FailureKind, LatencyRecord, LatencySource, ObjectiveKind,
-    Study,
+    ControllerSpec, CurvePoint, Failure, FailureKind, Int8Accuracy, LatencyRecord, LatencySource,
+    ObjectiveKind, Study,
 };
 use mnas_train::{Augment, Control, Normalize, Optimizer, PadFill, Recipe, Schedule};
 
@@ -246,7 +246,17 @@ impl Evaluator for Formula {
                 let tested = job.nets.iter().map(|(net, from)| {
                     assert!(file_exists(from));
                     let top1 = Self::accuracy(net)? - 0.01;
-                    Ok(Tested { top1, top5: 1.0 })
+                    let int8 = job.int8.as_ref().map(|int8| Int8Accuracy {
+                        test_accuracy: top1 - 0.01,
+                        test_top5: 1.0,
+                        engine: int8.engine_label.clone(),
+                        calibration: "made up".into(),
+                    });
+                    Ok(Tested {
+                        top1,
+                        top5: 1.0,
+                        int8,
+                    })
                 });
                 tested.collect::<Result<_, _>>().map(JobOutput::Tested)
             }

@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use mnas_deploy::{EngineId, Precision};
 use mnas_net::cost;
 use mnas_search::{
     Event, Failure, FailureKind, FinalEntry, FinalKind, FinalOutcome, FinalResult, LatencyRecord,
@@ -19,7 +20,7 @@ use mnas_search::{
 use crate::error::StudyError;
 use crate::evaluate;
 use crate::job::{
-    Job, JobId, JobOutput, MeasureJob, Net, TestJob, Tested, TrainedNet, WeightsFrom,
+    Int8Job, Job, JobId, JobOutput, MeasureJob, Net, TestJob, Tested, TrainedNet, WeightsFrom,
 };
 use crate::session::{Flow, JobEnd, Session, Work};
 use crate::update::Phase;
@@ -134,10 +135,15 @@ fn test(
     }
     let names: Vec<String> = alive.iter().map(|(net, _)| net.name.clone()).collect();
     let data = session.data_job();
+    let int8 = match session.plan().measure_final.precision {
+        Precision::Int8 => Some(int8_job(session, entries, progress)),
+        _ => None,
+    };
     let job = Job::Test(TestJob {
         nets: alive,
         data,
         threads: session.plan().threads,
+        int8,
     });
     one_job(
         session,
@@ -154,6 +160,30 @@ fn test(
             _ => false,
         },
     )
+}
+
+/// What the 8-bit test needs: the engine of the study's device, or the one that would stand in for it
+/// here, and where finalists' files go.
+fn int8_job(session: &Session<'_>, entries: &[FinalEntry], progress: &Entries) -> Int8Job {
+    let device = &session.plan().device;
+    let named = device
+        .name
+        .strip_prefix("host:")
+        .and_then(|e| e.parse().ok());
+    let here = mnas_deploy::engines();
+    let engine = named.or_else(|| here.first().map(|(id, _)| *id));
+    let engine = engine.unwrap_or(EngineId::Rten);
+    let label = here.iter().find(|(id, _)| *id == engine);
+    let alive = entries
+        .iter()
+        .filter(|e| progress[&e.name].failure.is_none());
+    Int8Job {
+        engine,
+        engine_label: label.map_or_else(|| engine.to_string(), |(_, label)| label.clone()),
+        files: alive
+            .map(|entry| export::int8_target(session, entry, &progress[&entry.name]))
+            .collect(),
+    }
 }
 
 /// Entries that haven't failed, with their trained weights.
@@ -218,6 +248,7 @@ fn result(session: &Session<'_>, entry: &FinalEntry, progress: &Progress) -> Fin
                 validation_accuracy: trained.accuracy,
                 test_accuracy: progress.tested.as_ref().map(|t| t.top1),
                 test_top5: progress.tested.as_ref().map(|t| t.top5),
+                int8: progress.tested.as_ref().and_then(|t| t.int8.clone()),
                 latency: latency.clone(),
                 params: cost.params,
                 macs: cost.macs,

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use mnas_deploy::MeasurePlan;
+use mnas_deploy::{EngineId, Format, MeasurePlan, ModelMeta};
 use mnas_net::Shape;
-use mnas_search::{CurvePoint, Failure, LatencyRecord};
+use mnas_search::{CurvePoint, Failure, Int8Accuracy, LatencyRecord};
 use mnas_train::Recipe;
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,29 @@ pub struct TestJob {
     pub data: DataJob,
     /// Threads to evaluate with.
     pub threads: usize,
+    /// Whether and where to test them in 8 bits too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Int8Job>,
+}
+
+/// Tests networks in 8 bits, as the files that ship.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Int8Job {
+    /// The engine to test in.
+    pub engine: EngineId,
+    /// What reports call it.
+    pub engine_label: String,
+    /// What to write, in the order of the networks.
+    pub files: Vec<Int8Target>,
+}
+
+/// Files of one network.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Int8Target {
+    /// Formats and paths.
+    pub paths: Vec<(Format, PathBuf)>,
+    /// What the files say of the network.
+    pub meta: ModelMeta,
 }
 
 /// What a worker can do.
@@ -165,6 +188,9 @@ pub struct Tested {
     pub top1: f64,
     /// Share of images whose label is among the five likeliest.
     pub top5: f64,
+    /// The same in 8 bits, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Int8Accuracy>,
 }
 
 /// What a job answers.

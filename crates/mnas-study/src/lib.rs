@@ -29,13 +29,17 @@ mod worker;
 pub use clock::{Clock, SystemClock};
 pub use dir::StudyDir;
 pub use error::{Cause, StudyError};
+pub use evaluate::int8::{
+    CALIBRATION_IMAGES, CALIBRATION_RANGES, FileTestError, calibration_images, evaluate_file,
+    facts as int8_facts,
+};
 pub use evaluate::{Evaluator, NetEvaluator, keys, write_atomically};
 pub use executor::{
     Attempt, EvaluatorFactory, Executor, ExecutorError, InProcess, LocalProcesses, Report, Verdict,
 };
 pub use job::{
-    Changed, DataJob, Job, JobFailure, JobId, JobOutput, JobProgress, MeasureJob, Measured, Net,
-    TestJob, Tested, TrainJob, TrainedNet, WeightsFrom,
+    Changed, DataJob, Int8Job, Int8Target, Job, JobFailure, JobId, JobOutput, JobProgress,
+    MeasureJob, Measured, Net, TestJob, Tested, TrainJob, TrainedNet, WeightsFrom,
 };
 pub use lock::{DirLock, LockError};
 pub use plan::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, PlanError, SpacePlan, Target};

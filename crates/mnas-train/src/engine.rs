@@ -70,6 +70,18 @@ pub struct Normalize {
     pub std: Vec<f32>,
 }
 
+impl Normalize {
+    /// An image of bytes, channels last, as the network sees it.
+    pub fn apply(&self, image: &[u8]) -> Vec<f32> {
+        let channels = self.mean.len();
+        let value = |(i, p): (usize, &u8)| {
+            let c = i % channels;
+            (f32::from(*p) / 255.0 - self.mean[c]) / self.std[c]
+        };
+        image.iter().enumerate().map(value).collect()
+    }
+}
+
 /// What one training step reports.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepStats {

@@ -65,6 +65,36 @@ pub fn evaluate(
     tally(&mut *session, split, spec.batch, meta.classes.len())
 }
 
+/// An answer that can't be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer to image {image} is not {classes} finite values")]
+pub struct AnswerError {
+    /// The image's position in the split.
+    pub image: usize,
+    /// Values expected.
+    pub classes: usize,
+}
+
+/// Evaluates whatever answers images with logits, one image at a time: an exported file in an
+/// inference engine, say. `answer` takes image bytes `h x w x c` and gives a logit per class.
+///
+/// # Errors
+/// What `answer` says, or an [`AnswerError`].
+pub fn evaluate_with<E: From<AnswerError>>(
+    split: &Split,
+    classes: usize,
+    answer: &mut dyn FnMut(&[u8]) -> Result<Vec<f32>, E>,
+) -> Result<Evaluation, E> {
+    let mut tally = Tally::new(classes);
+    for i in 0..split.len() {
+        let row = answer(&split.image(i))?;
+        if row.len() != classes || !tally.count(usize::from(split.label(i)), &row) {
+            return Err(AnswerError { image: i, classes }.into());
+        }
+    }
+    Ok(tally.finish())
+}
+
 /// Evaluates what a session holds.
 pub(crate) fn tally(
     session: &mut dyn Session,
@@ -72,8 +102,7 @@ pub(crate) fn tally(
     batch: usize,
     classes: usize,
 ) -> Result<Evaluation, TrainError> {
-    let mut confusion = vec![vec![0u32; classes]; classes];
-    let (mut in_five, mut loss) = (0u64, 0.0);
+    let mut tally = Tally::new(classes);
     let (mut images, mut logits) = (vec![], vec![]);
     for start in (0..split.len()).step_by(batch) {
         let end = (start + batch).min(split.len());
@@ -81,29 +110,59 @@ pub(crate) fn tally(
         (start..end).for_each(|i| images.extend_from_slice(&split.image(i)));
         session.logits(&images, &mut logits)?;
         for (i, row) in (start..end).zip(logits.chunks_exact(classes)) {
-            if !row.iter().all(|v| v.is_finite()) {
+            if !tally.count(usize::from(split.label(i)), row) {
                 return Err(TrainError::NotFinite { image: i });
             }
-            let label = usize::from(split.label(i));
-            confusion[label][largest(row)] += 1;
-            in_five += u64::from(rank(row, label) < 5);
-            loss += cross_entropy(row, label);
         }
     }
-    let n = split.len() as f64;
-    let right: u32 = (0..classes).map(|c| confusion[c][c]).sum();
-    let share = |(c, row): (usize, &Vec<u32>)| {
-        let all: u32 = row.iter().sum();
-        f64::from(row[c]) / f64::from(all.max(1))
-    };
-    Ok(Evaluation {
-        images: split.len() as u64,
-        top1: f64::from(right) / n,
-        top5: in_five as f64 / n,
-        per_class: confusion.iter().enumerate().map(share).collect(),
-        loss: loss / n,
-        confusion,
-    })
+    Ok(tally.finish())
+}
+
+/// Answers counted so far.
+struct Tally {
+    confusion: Vec<Vec<u32>>,
+    in_five: u64,
+    loss: f64,
+}
+
+impl Tally {
+    fn new(classes: usize) -> Self {
+        Self {
+            confusion: vec![vec![0; classes]; classes],
+            in_five: 0,
+            loss: 0.0,
+        }
+    }
+
+    /// Counts an answer; false where it is not finite.
+    fn count(&mut self, label: usize, row: &[f32]) -> bool {
+        if !row.iter().all(|v| v.is_finite()) {
+            return false;
+        }
+        self.confusion[label][largest(row)] += 1;
+        self.in_five += u64::from(rank(row, label) < 5);
+        self.loss += cross_entropy(row, label);
+        true
+    }
+
+    fn finish(self) -> Evaluation {
+        let confusion = self.confusion;
+        let images: u64 = confusion.iter().flatten().map(|n| u64::from(*n)).sum();
+        let n = images as f64;
+        let right: u32 = (0..confusion.len()).map(|c| confusion[c][c]).sum();
+        let share = |(c, row): (usize, &Vec<u32>)| {
+            let all: u32 = row.iter().sum();
+            f64::from(row[c]) / f64::from(all.max(1))
+        };
+        Evaluation {
+            images,
+            top1: f64::from(right) / n,
+            top5: self.in_five as f64 / n,
+            per_class: confusion.iter().enumerate().map(share).collect(),
+            loss: self.loss / n,
+            confusion,
+        }
+    }
 }
 
 /// The first of the largest values.

@@ -17,7 +17,7 @@ pub use dataset::error::{DataError, ImageError, RawFault};
 pub use dataset::split::Split;
 pub use dataset::{Data, Meta, OpenOptions, load_image, open};
 pub use engine::{CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, cpu};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{AnswerError, Evaluation, evaluate, evaluate_with};
 pub use facts::{FactsError, TrainedFacts, keys};
 pub use optimizer::Optimizer;
 pub use recipe::{Recipe, RecipeError, Schedule};

@@ -154,12 +154,24 @@ pub(crate) struct SearchArgs {
 }
 
 /// Number format of measured candidates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Precision {
     /// 32-bit floating point.
     Float,
     /// 8-bit integers.
     Int8,
+}
+
+impl From<Precision> for mnas_deploy::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Float => Self::Float,
+            Precision::Int8 => Self::Int8,
+        }
+    }
 }
 
 /// Arguments of `mnas resume`.
@@ -227,7 +239,7 @@ pub(crate) enum RecipeName {
 /// Arguments of `mnas eval`.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    /// Trained network: DIR:TRIAL, DIR:best or a .safetensors file that mnas wrote.
+    /// Trained network: DIR:TRIAL, DIR:best, a .safetensors file that mnas wrote, or an exported file.
     pub net: String,
     /// Images; the test split is used.
     #[arg(long, value_name = "D")]
@@ -235,6 +247,9 @@ pub(crate) struct EvalArgs {
     /// Threads.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Inference engine that runs an exported file: litert, ort or rten.
+    #[arg(long, value_name = "E")]
+    pub engine: Option<mnas_deploy::EngineId>,
 }
 
 /// Arguments of `mnas predict`.
@@ -258,9 +273,25 @@ pub(crate) struct ExportArgs {
     /// File format.
     #[arg(long)]
     pub format: ExportFormat,
-    /// Quantise to 8-bit integers.
-    #[arg(long)]
+    /// Quantise to 8-bit integers, calibrated on training images of --data. The file takes and gives
+    /// float32 as the float one does.
+    #[arg(long, requires = "data")]
     pub int8: bool,
+    /// Images to calibrate on, and to check with.
+    #[arg(long, value_name = "D")]
+    pub data: Option<String>,
+    /// Training images to calibrate on.
+    #[arg(long, value_name = "N", default_value_t = mnas_study::CALIBRATION_IMAGES)]
+    pub calibration_images: usize,
+    /// How ranges of activations are chosen: min-max, percentile or mse.
+    #[arg(long, value_name = "R", default_value_t = mnas_study::CALIBRATION_RANGES)]
+    pub ranges: mnas_deploy::RangeMethod,
+    /// Keep 8-bit kernels within 7 bits, for ONNX Runtime on x86 processors without VNNI.
+    #[arg(long)]
+    pub reduce_range: bool,
+    /// Run the file in every engine present and print how far it is from the float network.
+    #[arg(long)]
+    pub check: bool,
     /// File to write.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
@@ -312,6 +343,9 @@ pub(crate) struct MeasureArgs {
     /// Kept runs per network.
     #[arg(long, default_value_t = 100)]
     pub runs: usize,
+    /// Number format in which networks are measured; files are measured as they are.
+    #[arg(long, default_value = "float")]
+    pub precision: Precision,
     /// Core to pin to (default: the last allowed one).
     #[arg(long)]
     pub core: Option<usize>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::cli::SearchArgs;
+use crate::cli::{Precision, SearchArgs};
 use crate::exit::{Blame, Blamed, CommandError};
 
 /// A study file. Every field may be left out; flags override it.
@@ -21,6 +21,9 @@ pub(crate) struct Config {
     /// Device whose latency counts: host, host:rten, host:litert, host:ort, table:FILE, linear:FILE,
     /// command:PROGRAM.
     pub device: Option<String>,
+    /// Number format in which candidates are measured: float or int8. Finalists of an int8 study are
+    /// quantised and tested in that form too.
+    pub precision: Option<Precision>,
     /// Search space: a built-in name or a path.
     pub space: Option<String>,
     /// Search algorithm: ppo, evolution or random.
@@ -169,6 +172,7 @@ impl Config {
         }
         over(&args.data, &mut c.data);
         over(&args.device, &mut c.device);
+        over(&args.precision, &mut c.precision);
         over(&args.trials, &mut c.trials);
         over(&args.space, &mut c.space);
         over(&args.algorithm, &mut c.algorithm);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mnas_deploy::Format;
 use mnas_net::{Graph, NetSpec, Purpose, Shape, Weights, stream, zoo};
 
 use mnas_study::OpenNetError;
@@ -143,6 +144,12 @@ impl Net {
             facts: None,
         })
     }
+}
+
+/// Whether a path is a model file's, by its extension.
+pub(crate) fn is_model(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str());
+    extension.is_some_and(|e| e.parse::<Format>().is_ok())
 }
 
 /// A graph with weights.

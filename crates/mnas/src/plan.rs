@@ -8,6 +8,7 @@ use mnas_search::{ControllerSpec, ObjectiveKind, Space};
 use mnas_study::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, SpacePlan, Target};
 use mnas_train::{Data, Recipe};
 
+use crate::cli::Precision;
 use crate::config::{Config, ObjectiveConfig, ObjectiveName, RecipeConfig};
 use crate::exit::{Blame, Blamed, CommandError};
 use crate::images;
@@ -53,9 +54,17 @@ pub(crate) fn check(
         None => space_named(if small { "mnasnet-small" } else { "mnasnet" })?,
     };
     let [mobilenet, mnasnet] = references(small);
+    let precision = config.precision.unwrap_or(Precision::Float);
+    if precision == Precision::Int8 && opened.info().predicted {
+        return Err(CommandError::usage(format!(
+            "{device} predicts float latencies and can't tell those of int8 networks"
+        ))
+        .hint("measure on a device, as host, or leave the precision out"));
+    }
     let measure = |mut plan: MeasurePlan| {
         plan.runs = config.measure.runs.unwrap_or(plan.runs);
         plan.core = config.measure.core;
+        plan.precision = precision.into();
         plan
     };
     let example = config.data.is_none() && config.trials.is_none();

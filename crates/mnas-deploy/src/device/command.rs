@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Candidate, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource};
-use crate::export::{Format, ModelFile, ModelMeta, export};
+use crate::export::{Format, ModelFile, ModelMeta, export_as};
 use crate::measure::statistics::{quantile, spread};
 use crate::measure::{MeasureError, MeasurePlan, Samples};
 
@@ -374,7 +374,7 @@ impl Device for Command {
                 name: c.name.into(),
                 ..ModelMeta::default()
             };
-            export(c.graph, c.weights, format, &meta)
+            export_as(plan.precision, c.graph, c.weights, format, &meta)
         };
         let jobs = candidates
             .iter()

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::engine::library::LibraryError;
 use crate::engine::{self, EngineError, EngineId, InferenceEngine, load_model};
-use crate::export::{ModelFile, ModelMeta, export};
+use crate::export::{ModelFile, ModelMeta, export_as};
 use crate::measure::protocol::{self, System};
 use crate::measure::{MeasureError, MeasurePlan};
 use crate::os;
@@ -161,7 +161,8 @@ impl Device for Host {
                     name: c.name.into(),
                     ..ModelMeta::default()
                 };
-                Ok(Cow::Owned(export(c.graph, c.weights, format, &meta)?))
+                let file = export_as(plan.precision, c.graph, c.weights, format, &meta)?;
+                Ok(Cow::Owned(file))
             })
             .collect();
         self.measure_files(files, plan)

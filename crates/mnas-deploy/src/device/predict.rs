@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Candidate, DeviceError, DeviceInfo, Measured};
 use crate::engine::library::hash_bytes;
-use crate::measure::{MeasurePlan, Samples};
+use crate::measure::{MeasurePlan, Precision, Samples};
 
 /// Why a predictor has no figure for a network.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -288,6 +288,11 @@ pub(super) fn predict_all(
     predict: impl Fn(&Graph) -> Result<f64, PredictError>,
 ) -> Result<Measured, DeviceError> {
     plan.check()?;
+    if plan.precision != Precision::Float {
+        return Err(DeviceError::Precision {
+            precision: plan.precision,
+        });
+    }
     let answer = |c: &Candidate<'_>| Ok(Samples::predicted(predict(c.graph)?, error));
     Ok(candidates.iter().map(answer).collect())
 }

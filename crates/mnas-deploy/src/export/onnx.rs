@@ -1,14 +1,23 @@
 //! ONNX writer: operator set 13, channels first, one ONNX node per primitive where there is one.
+//!
+//! An 8-bit network is written with pairs of QuantizeLinear and DequantizeLinear around operators on
+//! float32 (QDQ), which ONNX Runtime replaces by operators on integers: unsigned activations and
+//! signed kernels, the pair that x86 processors multiply fastest.
 
-use mnas_net::{Activation, Graph, Node, NodeId, Op, Padding, Tensor, Weights, same_padding};
+use mnas_net::{Activation, Graph, Node, NodeId, Op, Padding, Weights, same_padding};
 use prost::Message;
 
 use super::ModelMeta;
+use crate::fusion::Fusion;
+use crate::quantize::Quantized;
+use layout::{Order, as_it_is, conv_kernel, depthwise_kernel, linear_as_conv};
 use proto::{
     Attribute, GraphProto, ModelProto, NodeProto, OperatorSet, StringEntry, TensorProto, ValueInfo,
 };
 
+mod layout;
 pub(super) mod proto;
+mod qdq;
 
 /// Operator set 13 of 2020 is read by every engine in use; nothing here needs a later one.
 const OPERATOR_SET: i64 = 13;
@@ -16,9 +25,15 @@ const OPERATOR_SET: i64 = 13;
 /// exporters write beside it.
 const IR_VERSION: i64 = 8;
 
-/// The bytes of an ONNX file. `graph` is folded; its sizes and weights are checked.
-pub(super) fn write(graph: &Graph, weights: &Weights, meta: &ModelMeta) -> Vec<u8> {
-    let mut writer = Writer::new(graph, weights);
+/// The bytes of an ONNX file. `graph` is folded; its sizes and weights are checked. `int8` is the
+/// same network's quantised form, for a file of integers.
+pub(super) fn write(
+    graph: &Graph,
+    weights: &Weights,
+    int8: Option<&Quantized>,
+    meta: &ModelMeta,
+) -> Vec<u8> {
+    let mut writer = Writer::new(graph, weights, int8);
     for id in graph.ids() {
         writer.node(id);
     }
@@ -78,27 +93,42 @@ const SIX: &str = "constant.six";
 struct Writer<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
+    int8: Option<&'a Quantized>,
+    /// Activations that are part of the operator before them; of an 8-bit file only.
+    fusion: Option<&'a Fusion>,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     has_relu6: bool,
 }
 
 impl<'a> Writer<'a> {
-    fn new(graph: &'a Graph, weights: &'a Weights) -> Self {
+    fn new(graph: &'a Graph, weights: &'a Weights, int8: Option<&'a Quantized>) -> Self {
         Self {
             graph,
             weights,
+            int8,
+            fusion: int8.map(|q| &q.fusion),
             nodes: vec![],
             initializers: vec![],
             has_relu6: false,
         }
     }
 
-    /// Name of a node's value. The suffix keeps it apart from parameters and from the output.
-    fn value(&self, id: NodeId) -> String {
+    /// Name of a node's value as its operator makes it. The suffix keeps it apart from parameters and
+    /// from the output.
+    fn made(&self, id: NodeId) -> String {
         match self.graph.node(id).op {
             Op::Input => "input".into(),
             _ => format!("{}.out", self.graph.node(id).name),
+        }
+    }
+
+    /// Name of a node's value as others read it: in an 8-bit file, after it was rounded.
+    fn value(&self, id: NodeId) -> String {
+        let made = self.made(id);
+        match self.int8 {
+            Some(_) => format!("{made}.dq"),
+            None => made,
         }
     }
 
@@ -113,64 +143,73 @@ impl<'a> Writer<'a> {
     }
 
     fn node(&mut self, id: NodeId) {
+        if self.fusion.is_some_and(|f| f.is_absorbed(id)) {
+            return;
+        }
+        let inputs = self.graph.node(id).inputs.clone();
+        let inputs: Vec<String> = inputs.iter().map(|i| self.at_scale_of(*i, id)).collect();
+        let made = self.fusion.map_or(id, |f| f.makes(id));
+        let explicit = self.explicit_activation(id);
+        let out = self.made(if explicit.is_some() { id } else { made });
+        self.operator(id, &inputs, &out);
+        if let Some(act) = explicit {
+            let after = self.made(made);
+            self.activation(act, &self.graph.node(made).name, &out, &after);
+        }
+        // The classifier's answer stays as exact as its sums are.
+        let is_answer =
+            id == self.graph.output() && matches!(self.graph.node(id).op, Op::Linear { .. });
+        if let Some(q) = self.int8.filter(|_| !is_answer) {
+            self.round(&self.made(made), q.params(made));
+        }
+    }
+
+    fn operator(&mut self, id: NodeId, inputs: &[String], out: &str) {
         let node = self.graph.node(id);
-        let (name, out) = (&*node.name, self.value(id));
-        let inputs: Vec<String> = node.inputs.iter().map(|i| self.value(*i)).collect();
+        let name = &*node.name;
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         match node.op {
             Op::Input => {}
             Op::Conv { kernel, stride, .. } => {
-                let weight = conv_kernel(self.tensor(name, "weight"));
-                self.conv(
-                    node,
-                    inputs[0],
-                    &out,
-                    weight,
-                    window(self.graph, node, kernel, stride),
-                    1,
-                );
+                let window = window(self.graph, node, kernel, stride);
+                self.conv(node, inputs[0], out, conv_kernel, window, 1);
             }
             Op::DepthwiseConv { kernel, stride, .. } => {
-                let weight = depthwise_kernel(self.tensor(name, "weight"));
                 let window = window(self.graph, node, kernel, stride);
-                self.conv(node, inputs[0], &out, weight, window, node.shape.c);
+                let channels = node.shape.c;
+                self.conv(node, inputs[0], out, depthwise_kernel, window, channels);
             }
             Op::Linear { .. } if id == self.graph.output() => self.gemm(node, inputs[0]),
             Op::Linear { .. } => {
                 // Inside the network it stays a 1x1 convolution: engines run it as the same
                 // matrix product, and its value keeps the four axes that its readers expect.
-                let weight = linear_as_conv(self.tensor(name, "weight"));
                 let window = window(self.graph, node, 1, 1);
-                self.conv(node, inputs[0], &out, weight, window, 1);
+                self.conv(node, inputs[0], out, linear_as_conv, window, 1);
             }
-            Op::Act(act) => self.activation(act, name, inputs[0], &out),
-            Op::Add => self.push("Add", name, &inputs, &out, vec![]),
-            Op::Mul => self.push("Mul", name, &inputs, &out, vec![]),
+            Op::Act(act) => self.activation(act, name, inputs[0], out),
+            Op::Add => self.push("Add", name, &inputs, out, vec![]),
+            Op::Mul => self.push("Mul", name, &inputs, out, vec![]),
             Op::Concat => self.push(
                 "Concat",
                 name,
                 &inputs,
-                &out,
+                out,
                 vec![Attribute::int("axis", 1)],
             ),
             Op::AvgPool { kernel, stride } => {
                 let mut attributes = window(self.graph, node, kernel, stride);
                 attributes.push(Attribute::int("count_include_pad", 0));
-                self.push("AveragePool", name, &inputs, &out, attributes);
+                self.push("AveragePool", name, &inputs, out, attributes);
             }
             Op::MaxPool { kernel, stride } => {
                 let attributes = window(self.graph, node, kernel, stride);
-                self.push("MaxPool", name, &inputs, &out, attributes);
+                self.push("MaxPool", name, &inputs, out, attributes);
             }
-            Op::GlobalAvgPool => self.push("GlobalAveragePool", name, &inputs, &out, vec![]),
+            Op::GlobalAvgPool => self.push("GlobalAveragePool", name, &inputs, out, vec![]),
             Op::BatchNorm { .. } | Op::Dropout { .. } => {
                 unreachable!("folding leaves no batch norm or dropout")
             }
         }
-    }
-
-    fn tensor(&self, node: &str, suffix: &str) -> &'a Tensor {
-        self.weights.get(&format!("{node}.{suffix}"))
     }
 
     /// Adds an initializer and returns its name.
@@ -183,12 +222,22 @@ impl<'a> Writer<'a> {
         name
     }
 
-    /// The bias as an initializer, where the node has one.
-    fn bias(&mut self, node: &Node) -> Option<String> {
-        let name = format!("{}.bias", node.name);
-        let tensor = self.weights.tensors.get(&name)?;
-        let proto = TensorProto::float(&[tensor.data.len()], tensor.data.iter().copied());
-        Some(self.initializer(&node.name, "bias", proto))
+    /// Adds a kernel, laid out by `order`, and the bias where the node has one; returns the names by
+    /// which its operator reads them.
+    fn parameters(&mut self, node: &Node, order: Order) -> Vec<String> {
+        if let Some(q) = self.int8 {
+            return self.int8_parameters(node, order, q);
+        }
+        let tensor = self.weights.get(&format!("{}.weight", node.name));
+        let (dims, positions) = order(&tensor.shape);
+        let values = positions.into_iter().map(|p| tensor.data[p]);
+        let weight = self.initializer(&node.name, "weight", TensorProto::float(&dims, values));
+        let bias = self.weights.tensors.get(&format!("{}.bias", node.name));
+        let bias = bias.map(|tensor| {
+            let proto = TensorProto::float(&[tensor.data.len()], tensor.data.iter().copied());
+            self.initializer(&node.name, "bias", proto)
+        });
+        [weight].into_iter().chain(bias).collect()
     }
 
     fn conv(
@@ -196,47 +245,36 @@ impl<'a> Writer<'a> {
         node: &Node,
         input: &str,
         output: &str,
-        weight: TensorProto,
+        order: Order,
         mut attributes: Vec<Attribute>,
         groups: usize,
     ) {
         attributes.push(Attribute::int("group", groups as i64));
         attributes.push(Attribute::ints("dilations", &[1, 1]));
-        let weight = self.initializer(&node.name, "weight", weight);
-        let bias = self.bias(node);
-        let inputs: Vec<&str> = [input, &weight]
+        let parameters = self.parameters(node, order);
+        let inputs: Vec<&str> = [input]
             .into_iter()
-            .chain(bias.as_deref())
+            .chain(parameters.iter().map(String::as_str))
             .collect();
         self.push("Conv", &node.name, &inputs, output, attributes);
     }
 
     /// The classifier: its input is flattened, its value is the output itself.
     fn gemm(&mut self, node: &Node, input: &str) {
-        let flat = format!("{}.flat", node.name);
+        let mut flat = format!("{}.flat", node.name);
         let flatten = format!("{}.flatten", node.name);
-        self.push(
-            "Flatten",
-            &flatten,
-            &[input],
-            &flat,
-            vec![Attribute::int("axis", 1)],
-        );
-        let tensor = self.tensor(&node.name, "weight");
-        let weight = TensorProto::float(&tensor.shape, tensor.data.iter().copied());
-        let weight = self.initializer(&node.name, "weight", weight);
-        let bias = self.bias(node);
-        let inputs: Vec<&str> = [&*flat, &weight]
+        let axis = Attribute::int("axis", 1);
+        self.push("Flatten", &flatten, &[input], &flat, vec![axis]);
+        if let Some(q) = self.int8 {
+            flat = self.round(&flat, q.params(node.inputs[0]));
+        }
+        let parameters = self.parameters(node, as_it_is);
+        let inputs: Vec<&str> = [&*flat]
             .into_iter()
-            .chain(bias.as_deref())
+            .chain(parameters.iter().map(String::as_str))
             .collect();
-        self.push(
-            "Gemm",
-            &node.name,
-            &inputs,
-            OUTPUT,
-            vec![Attribute::int("transB", 1)],
-        );
+        let transposed = Attribute::int("transB", 1);
+        self.push("Gemm", &node.name, &inputs, OUTPUT, vec![transposed]);
     }
 
     fn activation(&mut self, act: Activation, name: &str, input: &str, output: &str) {
@@ -325,34 +363,4 @@ fn window(graph: &Graph, node: &Node, kernel: usize, stride: usize) -> Vec<Attri
         Attribute::ints("strides", &[stride as i64; 2]),
         Attribute::ints("pads", &pads.map(|p| p as i64)),
     ]
-}
-
-/// `[out, kh, kw, in]` as ONNX's `[out, in, kh, kw]`.
-fn conv_kernel(tensor: &Tensor) -> TensorProto {
-    let [out, kh, kw, input] = extents(tensor);
-    let at = |o: usize, i: usize, p: usize| tensor.data[(o * kh * kw + p) * input + i];
-    let values = (0..out)
-        .flat_map(|o| (0..input).map(move |i| (o, i)))
-        .flat_map(|(o, i)| (0..kh * kw).map(move |p| (o, i, p)));
-    TensorProto::float(&[out, input, kh, kw], values.map(|(o, i, p)| at(o, i, p)))
-}
-
-/// `[kh, kw, channels]` as ONNX's `[channels, 1, kh, kw]`.
-fn depthwise_kernel(tensor: &Tensor) -> TensorProto {
-    let [kh, kw, channels] = extents(tensor);
-    let values = (0..channels).flat_map(|c| (0..kh * kw).map(move |p| (c, p)));
-    let values = values.map(|(c, p)| tensor.data[p * channels + c]);
-    TensorProto::float(&[channels, 1, kh, kw], values)
-}
-
-/// `[features, in]` as `[features, in, 1, 1]`.
-fn linear_as_conv(tensor: &Tensor) -> TensorProto {
-    let [features, input] = extents(tensor);
-    TensorProto::float(&[features, input, 1, 1], tensor.data.iter().copied())
-}
-
-/// A checked tensor's extents, as many as its role has.
-fn extents<const N: usize>(tensor: &Tensor) -> [usize; N] {
-    let shape = <[usize; N]>::try_from(&*tensor.shape);
-    shape.expect("the weights are checked against the graph, which fixes each tensor's rank")
 }

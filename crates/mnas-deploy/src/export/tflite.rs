@@ -1,9 +1,13 @@
-//! TFLite writer: float32, channels last, ReLU and ReLU6 fused into the operator before them.
+//! TFLite writer: float32 or 8-bit integers, channels last, ReLU and ReLU6 fused into the operator
+//! before them. An 8-bit file takes and gives float32 all the same: its first operator quantises the
+//! image and its last one makes numbers of the integers.
 
 use mnas_net::{Activation, Graph, Node, NodeId, Op, Tensor, Weights};
 
 use super::ModelMeta;
-use builder::{Field, FileBuilder, TensorIndex};
+use crate::fusion::Fusion;
+use crate::quantize::{Params, Quantized, keeps_scale};
+use builder::{Field, FileBuilder, Quantization, TensorIndex};
 use schema::{Code, FusedActivation, OptionsKind, PADDING_SAME, field};
 
 pub(super) mod builder;
@@ -17,21 +21,26 @@ pub(super) const METADATA_NAME: &str = "mnas";
 const INPUT: &str = "input";
 const OUTPUT: &str = "logits";
 
-/// The bytes of a TFLite file. `graph` is folded; its sizes and weights are checked.
-pub(super) fn write(graph: &Graph, weights: &Weights, meta: &ModelMeta) -> Vec<u8> {
-    let mut writer = Writer::new(graph, weights);
+/// The bytes of a TFLite file. `graph` is folded; its sizes and weights are checked. `int8` is the
+/// same network's quantised form, for a file of integers.
+pub(super) fn write(
+    graph: &Graph,
+    weights: &Weights,
+    int8: Option<&Quantized>,
+    meta: &ModelMeta,
+) -> Vec<u8> {
+    let mut writer = Writer::new(graph, weights, int8);
+    let input = writer.input();
     for id in graph.ids() {
         writer.node(id);
     }
-    let image = graph.ids().next().expect("a graph starts with its image");
-    let input = writer.value(image);
     let output = writer.output();
     let json = serde_json::json!(meta).to_string();
     writer.file.metadata(METADATA_NAME, json.as_bytes());
     let description = format!(
-        "{}: input is one image [1, height, width, channels] of values in 0..1, less the mean and \
-         divided by the standard deviation of each channel; output is a logit per class; the \
-         numbers and names are in metadata entry {METADATA_NAME}",
+        "{}: input is one float32 image [1, height, width, channels] of values in 0..1, less the mean \
+         and divided by the standard deviation of each channel; output is a float32 logit per class; \
+         the numbers and names are in metadata entry {METADATA_NAME}",
         meta.name
     );
     writer
@@ -39,57 +48,10 @@ pub(super) fn write(graph: &Graph, weights: &Weights, meta: &ModelMeta) -> Vec<u
         .finish(&description, (INPUT, input), (OUTPUT, output))
 }
 
-/// Which activations disappear into the operator that makes their input.
-struct Fusion {
-    /// Per node, the activation that it applies to its own value.
-    activation: Vec<FusedActivation>,
-    /// Per node, the node whose value it makes: itself, or the activation that it absorbs.
-    makes: Vec<NodeId>,
-    /// Per node, whether it is an activation that another absorbs.
-    absorbed: Vec<bool>,
-}
-
-impl Fusion {
-    fn of(graph: &Graph) -> Self {
-        let n = graph.nodes().len();
-        let uses = crate::fold::use_counts(graph);
-        let mut fusion = Self {
-            activation: vec![FusedActivation::None; n],
-            makes: graph.ids().collect(),
-            absorbed: vec![false; n],
-        };
-        for id in graph.ids() {
-            let node = graph.node(id);
-            let activation = match node.op {
-                Op::Act(Activation::Relu) => FusedActivation::Relu,
-                Op::Act(Activation::Relu6) => FusedActivation::Relu6,
-                _ => continue,
-            };
-            let before = node.inputs[0];
-            // Concatenation has a fused activation too, but engines hand it to slow paths.
-            let can_fuse = matches!(
-                graph.node(before).op,
-                Op::Conv { .. }
-                    | Op::DepthwiseConv { .. }
-                    | Op::Linear { .. }
-                    | Op::Add
-                    | Op::Mul
-                    | Op::AvgPool { .. }
-                    | Op::MaxPool { .. }
-            );
-            if can_fuse && uses[before.index()] == 1 {
-                fusion.activation[before.index()] = activation;
-                fusion.makes[before.index()] = id;
-                fusion.absorbed[id.index()] = true;
-            }
-        }
-        fusion
-    }
-}
-
 struct Writer<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
+    int8: Option<&'a Quantized>,
     fusion: Fusion,
     /// Whether the answer's tensor is the output as it is; otherwise a reshape follows.
     is_direct: bool,
@@ -99,12 +61,12 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(graph: &'a Graph, weights: &'a Weights) -> Self {
+    fn new(graph: &'a Graph, weights: &'a Weights, int8: Option<&'a Quantized>) -> Self {
         let fusion = Fusion::of(graph);
         let answer = graph.output();
         let maker = graph
             .ids()
-            .find(|id| !fusion.absorbed[id.index()] && fusion.makes[id.index()] == answer)
+            .find(|id| !fusion.is_absorbed(*id) && fusion.makes(*id) == answer)
             .map_or(Op::Input, |id| graph.node(id).op);
         // A fully connected operator makes a vector; a map is not reshaped at all.
         let is_map = graph.output_shape().pixels() > 1;
@@ -113,9 +75,10 @@ impl<'a> Writer<'a> {
         Self {
             graph,
             weights,
+            int8,
             fusion,
             is_direct,
-            file: FileBuilder::new(),
+            file: FileBuilder::new(int8.is_some()),
             tensors: vec![None; graph.nodes().len()],
         }
     }
@@ -126,15 +89,61 @@ impl<'a> Writer<'a> {
             return tensor;
         }
         let node = self.graph.node(id);
-        let tensor = if id == self.graph.output() && self.is_direct {
-            self.file.computed(OUTPUT, &self.output_extents())
+        let is_output = id == self.graph.output() && self.is_direct;
+        let shape = if is_output {
+            self.output_extents()
         } else {
             let s = node.shape;
-            let shape = [1, int(s.h), int(s.w), int(s.c)];
-            self.file.computed(&node.name, &shape)
+            vec![1, int(s.h), int(s.w), int(s.c)]
+        };
+        let tensor = match self.int8 {
+            Some(q) => self.computed_int8(&format!("{}.q", node.name), &shape, q.params(id)),
+            None if is_output => self.file.computed(OUTPUT, &shape),
+            None => self.file.computed(&node.name, &shape),
         };
         self.tensors[id.index()] = Some(tensor);
         tensor
+    }
+
+    fn computed_int8(&mut self, name: &str, shape: &[i32], params: Params) -> TensorIndex {
+        let q = Quantization {
+            scales: &[params.scale],
+            zero_point: params.zero_point,
+            axis: 0,
+        };
+        self.file.computed_int8(name, shape, q)
+    }
+
+    /// The tensor that a caller fills: the image's own, or the one that it is quantised from.
+    fn input(&mut self) -> TensorIndex {
+        let image = self.graph.ids().next();
+        let image = self.value(image.expect("a graph starts with its image"));
+        if self.int8.is_none() {
+            return image;
+        }
+        let s = self.graph.input_shape();
+        let shape = [1, int(s.h), int(s.w), int(s.c)];
+        let input = self.file.computed(INPUT, &shape);
+        self.file
+            .operator(Code::Quantize, &[input], image, OptionsKind::None, &[]);
+        input
+    }
+
+    /// The tensor of a node's input at the scale of its value, where the operator passes that on.
+    fn at_scale_of(&mut self, input: NodeId, reader: NodeId) -> TensorIndex {
+        let tensor = self.value(input);
+        let Some(q) = self.int8 else { return tensor };
+        let (have, want) = (q.params(input), q.params(reader));
+        if !keeps_scale(&self.graph.node(reader).op) || have == want {
+            return tensor;
+        }
+        let (from, to) = (self.graph.node(input), self.graph.node(reader));
+        let name = format!("{}.for.{}", from.name, to.name);
+        let shape = [1, int(from.shape.h), int(from.shape.w), int(from.shape.c)];
+        let scaled = self.computed_int8(&name, &shape, want);
+        self.file
+            .operator(Code::Quantize, &[tensor], scaled, OptionsKind::None, &[]);
+        scaled
     }
 
     fn output_extents(&self) -> Vec<i32> {
@@ -146,29 +155,46 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The output's tensor, after a reshape where the answer's own is not it.
+    /// The output's tensor, after a reshape where the answer's own is not it, and after the integers
+    /// became numbers.
     fn output(&mut self) -> TensorIndex {
-        let answer = self.value(self.graph.output());
-        if self.is_direct {
+        let id = self.graph.output();
+        let mut answer = self.value(id);
+        let extents = self.output_extents();
+        if !self.is_direct {
+            let shape = self.file.ints("logits.shape", &extents);
+            let reshaped = match self.int8 {
+                Some(q) => self.computed_int8("logits.q", &extents, q.params(id)),
+                None => self.file.computed(OUTPUT, &extents),
+            };
+            let inputs = [answer, shape];
+            self.file
+                .operator(Code::Reshape, &inputs, reshaped, OptionsKind::None, &[]);
+            answer = reshaped;
+        }
+        if self.int8.is_none() {
             return answer;
         }
-        let extents = self.output_extents();
-        let shape = self.file.ints("logits.shape", &extents);
         let output = self.file.computed(OUTPUT, &extents);
-        let inputs = [answer, shape];
         self.file
-            .operator(Code::Reshape, &inputs, output, OptionsKind::None, &[]);
+            .operator(Code::Dequantize, &[answer], output, OptionsKind::None, &[]);
         output
     }
 
     fn node(&mut self, id: NodeId) {
-        if self.fusion.absorbed[id.index()] {
+        if self.fusion.is_absorbed(id) {
             return;
         }
         let node = self.graph.node(id);
-        let inputs: Vec<TensorIndex> = node.inputs.iter().map(|i| self.value(*i)).collect();
-        let output = self.value(self.fusion.makes[id.index()]);
-        let fused = Field::Byte(self.fusion.activation[id.index()] as i8);
+        let inputs = node.inputs.iter().map(|i| self.at_scale_of(*i, id));
+        let inputs: Vec<TensorIndex> = inputs.collect();
+        let output = self.value(self.fusion.makes(id));
+        let fused = match self.fusion.activation(id) {
+            Some(Activation::Relu) => FusedActivation::Relu,
+            Some(Activation::Relu6) => FusedActivation::Relu6,
+            _ => FusedActivation::None,
+        };
+        let fused = Field::Byte(fused as i8);
         match node.op {
             Op::Input => {}
             Op::Conv { stride, .. } => self.conv(node, inputs[0], output, stride, fused),
@@ -235,6 +261,9 @@ impl<'a> Writer<'a> {
             format!("{}.weight", node.name),
             format!("{}.bias", node.name),
         );
+        if let Some(q) = self.int8 {
+            return self.int8_parameters(node, shape, q);
+        }
         let channels = node.shape.c;
         let kernel = &self.kernel(node).data;
         let kernel = self.file.floats(&weight, shape, kernel);
@@ -243,6 +272,29 @@ impl<'a> Writer<'a> {
             None => vec![0.0; channels],
         };
         [kernel, self.file.floats(&bias, &[int(channels)], &values)]
+    }
+
+    /// Adds the integer kernel and bias.
+    fn int8_parameters(&mut self, node: &Node, shape: &[i32], q: &Quantized) -> [TensorIndex; 2] {
+        let kernel = q.kernel(&node.name);
+        let name = |suffix: &str| format!("{}.{suffix}", node.name);
+        let is_depthwise = matches!(node.op, Op::DepthwiseConv { .. });
+        let scales = Quantization {
+            scales: &kernel.scales,
+            zero_point: 0,
+            axis: if is_depthwise { 3 } else { 0 },
+        };
+        let weight = self
+            .file
+            .int8s(&name("weight"), shape, &kernel.values, scales);
+        let bias_scales = kernel.bias_scales(q.params(node.inputs[0]).scale);
+        let scales = Quantization {
+            scales: &bias_scales,
+            zero_point: 0,
+            axis: 0,
+        };
+        let bias = self.file.scaled_ints(&name("bias"), &kernel.bias, scales);
+        [weight, bias]
     }
 
     /// A dense convolution; the kernel's layout is TFLite's own.
@@ -302,7 +354,7 @@ impl<'a> Writer<'a> {
         let node = self.graph.node(id);
         let kernel = &self.kernel(node).shape;
         let (features, inputs) = (int(kernel[0]), int(kernel[1]));
-        if self.fusion.makes[id.index()] != self.graph.output() {
+        if self.fusion.makes(id) != self.graph.output() {
             return self.conv_operator(node, &[features, 1, 1, inputs], x, y, 1, fused);
         }
         let [kernel, bias] = self.parameters(node, &[features, inputs]);

@@ -2,6 +2,7 @@
 //! folded graph, the embedded engine, ONNX Runtime and LiteRT compute what the interpreter does.
 
 mod agree;
+mod int8;
 mod networks;
 mod oracle;
 

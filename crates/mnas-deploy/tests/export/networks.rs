@@ -29,6 +29,17 @@ impl Case {
         }
     }
 
+    /// A network with these weights, on a black image.
+    pub(crate) fn of(name: String, graph: Graph, weights: Weights) -> Self {
+        let input = vec![0.0; graph.input_shape().len()];
+        Self {
+            name,
+            graph,
+            weights,
+            input,
+        }
+    }
+
     fn of_text(name: String, text: &str, input: Shape, classes: usize) -> Self {
         let spec: NetSpec = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
         let graph = spec.graph(input, classes);

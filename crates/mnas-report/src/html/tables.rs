@@ -58,7 +58,12 @@ fn final_row(f: &FinalView, won: bool) -> Markup {
                 td colspan="7" { "Failed: " (failure.kind) }
                 td { small { (failure.message) } }
             } @else {
-                td class="n" { (share(f.test_accuracy)) }
+                td class="n" {
+                    (share(f.test_accuracy))
+                    @if let Some(int8) = f.int8_test_accuracy {
+                        br; small title=[&f.int8_source] { "int8 " (percent(int8)) }
+                    }
+                }
                 td class="n" { (share(f.test_top5)) }
                 td class="n" { (share(f.accuracy)) }
                 td class="n" {

@@ -31,6 +31,8 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
         accuracy: None,
         test_accuracy: None,
         test_top5: None,
+        int8_test_accuracy: None,
+        int8_source: None,
         latency_ms: None,
         latency: None,
         within_target: None,
@@ -46,6 +48,7 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
             validation_accuracy,
             test_accuracy,
             test_top5,
+            int8,
             latency,
             params,
             macs,
@@ -55,6 +58,10 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
             view.accuracy = Some(*validation_accuracy);
             view.test_accuracy = *test_accuracy;
             view.test_top5 = *test_top5;
+            view.int8_test_accuracy = int8.as_ref().map(|i| i.test_accuracy);
+            view.int8_source = int8
+                .as_ref()
+                .map(|i| format!("{}, {}", i.engine, i.calibration));
             view.latency_ms = Some(latency.median_ms);
             view.within_target = target_ms.map(|t| latency.median_ms <= t);
             view.latency = Some(latency_view(latency));

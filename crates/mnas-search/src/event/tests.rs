@@ -72,6 +72,7 @@ fn finals() -> Vec<Event> {
         validation_accuracy: 0.9,
         test_accuracy: Some(0.89),
         test_top5: None,
+        int8: None,
         latency: latency(),
         params: 1_000,
         macs: 2_000,

@@ -15,6 +15,16 @@ pub mod keys {
     pub const LATENCY_MS: &str = "mnas.latency_ms";
     /// Device and engine of the latency.
     pub const LATENCY_SOURCE: &str = "mnas.latency_source";
+    /// Inference engine of the test accuracy, where it is an 8-bit file's.
+    pub const TEST_ENGINE: &str = "mnas.test_engine";
+    /// Name of the study's folder.
+    pub const STUDY: &str = "mnas.study";
+    /// The trial that proposed the network.
+    pub const TRIAL: &str = "mnas.trial";
+    /// Number format of a model file, where it isn't float32: `int8`.
+    pub const PRECISION: &str = "mnas.precision";
+    /// How an 8-bit file was calibrated.
+    pub const CALIBRATION: &str = "mnas.calibration";
     /// Hash of everything that decided the training.
     pub const JOB: &str = "mnas.job";
     /// The training's result, as JSON.

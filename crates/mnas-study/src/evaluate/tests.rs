@@ -248,6 +248,7 @@ fn the_test_split_is_tested_with_stored_weights() {
             nets,
             data: job.data.clone(),
             threads: 1,
+            int8: None,
         })
     };
     let tested = f.perform(&test(job.weights_out.as_ref().unwrap()));

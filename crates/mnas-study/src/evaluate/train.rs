@@ -93,9 +93,14 @@ pub(super) fn test(
         let (engine, meta) = (mnas_train::cpu(), &data.meta);
         let found = mnas_train::evaluate(&engine, &graph, &weights, &data.test, meta, job.threads);
         let found = found.map_err(failure)?;
+        let int8 = job
+            .int8
+            .as_ref()
+            .map(|int8| super::int8::test(data, &graph, &weights, int8, i, job.threads));
         tested.push(Tested {
             top1: found.top1,
             top5: found.top5,
+            int8: int8.transpose()?,
         });
         // A stop ends the process; there is nothing to tidy up here.
         let _ = on_progress(JobProgress::at((i + 1) as f64 / job.nets.len() as f64));

@@ -1,5 +1,6 @@
 //! Files of the final stage: weights with their facts, ONNX and TFLite models of finalists.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use mnas_deploy::{Format, ModelMeta};
@@ -9,6 +10,7 @@ use mnas_search::{Failure, FailureKind, FinalEntry, FinalKind, LatencySource};
 use super::Progress;
 use crate::error::StudyError;
 use crate::evaluate::{self, keys, write_atomically};
+use crate::job::Int8Target;
 use crate::session::Session;
 
 /// Adds what was measured to the weights' metadata, and exports a finalist. A network that can't be
@@ -47,15 +49,7 @@ pub(super) fn export(
     if entry.kind == FinalKind::Reference {
         return Ok(());
     }
-    let data = &session.plan().data;
-    let spec = (keys::SPEC.to_string(), entry.spec.clone());
-    let meta = ModelMeta {
-        name: entry.name.clone(),
-        classes: data.classes.clone(),
-        normalize_mean: data.normalize.mean.clone(),
-        normalize_std: data.normalize.std.clone(),
-        extra: facts.into_iter().chain([spec]).collect(),
-    };
+    let meta = meta(session, entry, facts);
     for format in Format::ALL {
         match mnas_deploy::export(&graph, &weights, format, &meta) {
             Ok(file) => {
@@ -72,7 +66,51 @@ pub(super) fn export(
             }
         }
     }
+    if progress.tested.as_ref().is_some_and(|t| t.int8.is_some()) {
+        let paths = int8_target(session, entry, progress).paths;
+        let files = paths.iter().filter(|(_, path)| path.is_file());
+        let files = files.map(|(_, path)| session.dir().relative(path));
+        progress.files.extend(files);
+    }
     Ok(())
+}
+
+/// The 8-bit files of an entry: a finalist's in every format, a reference's none.
+pub(super) fn int8_target(
+    session: &Session<'_>,
+    entry: &FinalEntry,
+    progress: &Progress,
+) -> Int8Target {
+    let path = |f: Format| {
+        let extension = format!("int8.{}", f.extension());
+        (f, session.dir().model(&entry.name, &extension))
+    };
+    let is_finalist = entry.kind != FinalKind::Reference;
+    Int8Target {
+        paths: Format::ALL
+            .into_iter()
+            .filter(|_| is_finalist)
+            .map(path)
+            .collect(),
+        meta: meta(session, entry, facts(progress)),
+    }
+}
+
+fn meta(session: &Session<'_>, entry: &FinalEntry, facts: Vec<(String, String)>) -> ModelMeta {
+    let data = &session.plan().data;
+    let mut extra: BTreeMap<String, String> = facts.into_iter().collect();
+    extra.insert(keys::SPEC.into(), entry.spec.clone());
+    extra.insert(keys::STUDY.into(), session.dir().name());
+    if let FinalKind::Finalist { trial } = entry.kind {
+        extra.insert(keys::TRIAL.into(), trial.to_string());
+    }
+    ModelMeta {
+        name: entry.name.clone(),
+        classes: data.classes.clone(),
+        normalize_mean: data.normalize.mean.clone(),
+        normalize_std: data.normalize.std.clone(),
+        extra,
+    }
 }
 
 /// What was measured of a network, for its files.

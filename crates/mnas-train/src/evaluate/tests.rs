@@ -70,3 +70,21 @@ fn a_partial_last_batch_counts() {
     let all: u32 = e.confusion.iter().flatten().sum();
     assert_eq!((e.images, all), (71, 71));
 }
+
+#[test]
+fn whatever_answers_is_evaluated_alike() {
+    let shape = Shape::new(1, 1, 1);
+    let split = Split::from_bytes(shape, vec![0, 255, 255, 0], vec![0, 0, 1, 1]);
+    let mut bright = |image: &[u8]| -> Result<Vec<f32>, AnswerError> {
+        let x = f32::from(image[0]) / 255.0;
+        Ok(vec![-x, x - 0.5, -9.0])
+    };
+    let e = evaluate_with(&split, 3, &mut bright).unwrap();
+    assert_eq!((e.images, e.top1, e.top5), (4, 0.5, 1.0));
+    assert_eq!(e.confusion[..2], [[1, 1, 0], [1, 1, 0]]);
+    let (image, classes) = (0, 2);
+    let error = evaluate_with(&split, classes, &mut bright).unwrap_err();
+    assert_eq!(error, AnswerError { image, classes });
+    let mut broken = |_: &[u8]| -> Result<Vec<f32>, AnswerError> { Ok(vec![f32::NAN; 3]) };
+    assert!(evaluate_with(&split, 3, &mut broken).is_err());
+}

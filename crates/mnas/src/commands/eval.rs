@@ -1,51 +1,24 @@
 //! `mnas eval NET --data D`.
 
+use std::path::Path;
+
+use mnas_deploy::read_model;
+use mnas_train::{Data, Evaluation, Normalize};
 use serde_json::json;
 
 use crate::cli::EvalArgs;
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
 use crate::images;
-use crate::net::Net;
+use crate::net::{Net, is_model};
 use crate::output::{Output, Progress, table};
 
 /// Tests a trained network on a data set's test split.
 pub(crate) fn run(args: &EvalArgs, out: Output) -> CommandResult {
-    let net = Net::resolve(&args.net)?;
-    let instance = net.instance(None, 1)?;
-    let Some(facts) = &instance.facts else {
-        return Err(CommandError::usage(format!("{} is not trained", net.name))
-            .hint("train it with `mnas train`, or give DIR:best of a finished study"));
+    let (name, data, e) = if is_model(Path::new(&args.net)) {
+        file(args)?
+    } else {
+        trained(args)?
     };
-    let mut data = images::open(&args.data, Some(facts.input.h), &mut Progress::new())?;
-    if data.meta.classes != facts.classes {
-        let list = |c: &[String]| c.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        return Err(CommandError {
-            blame: Blame::Data,
-            message: format!(
-                "{} knows {} classes ({}, ...), {} has {} ({}, ...)",
-                net.name,
-                facts.classes.len(),
-                list(&facts.classes),
-                args.data,
-                data.meta.classes.len(),
-                list(&data.meta.classes)
-            ),
-            hint: None,
-        });
-    }
-    // The network expects pixels normalised as in its training, whatever this data set's mean is.
-    data.meta.normalize = facts.normalize.clone();
-    let threads = args.threads.unwrap_or_else(images::cores);
-    let engine = mnas_train::cpu();
-    let e = mnas_train::evaluate(
-        &engine,
-        &instance.graph,
-        &instance.weights,
-        &data.test,
-        &data.meta,
-        threads,
-    )
-    .blame(Blame::Data)?;
     let per_class: Vec<_> = data
         .meta
         .classes
@@ -55,7 +28,7 @@ pub(crate) fn run(args: &EvalArgs, out: Output) -> CommandResult {
         .map(|((class, accuracy), row)| json!({ "class": class, "accuracy": accuracy, "images": row.iter().sum::<u32>() }))
         .collect();
     let value = json!({
-        "name": net.name, "data": data.meta.name, "split": "test", "images": e.images,
+        "name": name, "data": data.meta.name, "split": "test", "images": e.images,
         "top1": e.top1, "top5": e.top5, "loss": e.loss, "per_class": per_class, "confusion": e.confusion });
     out.print(&value, || {
         let rows: Vec<Vec<String>> = per_class
@@ -71,7 +44,7 @@ pub(crate) fn run(args: &EvalArgs, out: Output) -> CommandResult {
             .collect();
         format!(
             "{} on {} test images of {}\n  top-1 {:.2} %   top-5 {:.2} %   loss {:.4}\n\n{}",
-            net.name,
+            name,
             e.images,
             data.meta.name,
             100.0 * e.top1,
@@ -81,4 +54,76 @@ pub(crate) fn run(args: &EvalArgs, out: Output) -> CommandResult {
         )
     });
     Ok(())
+}
+
+/// What answered, the images and how it did.
+type Tested = (String, Data, Evaluation);
+
+fn trained(args: &EvalArgs) -> Result<Tested, CommandError> {
+    let net = Net::resolve(&args.net)?;
+    let instance = net.instance(None, 1)?;
+    let Some(facts) = &instance.facts else {
+        return Err(CommandError::usage(format!("{} is not trained", net.name))
+            .hint("train it with `mnas train`, or give DIR:best of a finished study"));
+    };
+    let mut data = images::open(&args.data, Some(facts.input.h), &mut Progress::new())?;
+    same_classes(&net.name, &facts.classes, args, &data)?;
+    // The network expects pixels normalised as in its training, whatever this data set's mean is.
+    data.meta.normalize = facts.normalize.clone();
+    let threads = args.threads.unwrap_or_else(images::cores);
+    let engine = mnas_train::cpu();
+    let (graph, weights) = (&instance.graph, &instance.weights);
+    let e = mnas_train::evaluate(&engine, graph, weights, &data.test, &data.meta, threads);
+    Ok((net.name, data, e.blame(Blame::Data)?))
+}
+
+/// Tests an exported file in an inference engine.
+fn file(args: &EvalArgs) -> Result<Tested, CommandError> {
+    let bytes = std::fs::read(&args.net)
+        .map_err(|e| anyhow::anyhow!("{}: {e}", args.net))
+        .blame(Blame::Data)?;
+    let (file, meta) = read_model(bytes).blame(Blame::Data)?;
+    if meta.normalize_mean.len() != file.input.c {
+        let message = anyhow::anyhow!("{} doesn't say how images are normalised", args.net);
+        return Err(CommandError::new(Blame::Data, message)
+            .hint("export a trained network with `mnas export`"));
+    }
+    let data = images::open(&args.data, Some(file.input.h), &mut Progress::new())?;
+    same_classes(&args.net, &meta.classes, args, &data)?;
+    let normalize = Normalize {
+        mean: meta.normalize_mean,
+        std: meta.normalize_std,
+    };
+    let engine = match args.engine {
+        Some(engine) => engine,
+        None => crate::engines::for_file(&file).blame(Blame::Device)?.id(),
+    };
+    let classes = data.meta.classes.len();
+    let e = mnas_study::evaluate_file(&file, engine, &data.test, classes, &normalize);
+    let e = e.blame(Blame::Device)?;
+    Ok((format!("{} in {engine}", args.net), data, e))
+}
+
+fn same_classes(
+    name: &str,
+    classes: &[String],
+    args: &EvalArgs,
+    data: &Data,
+) -> Result<(), CommandError> {
+    if data.meta.classes == classes {
+        return Ok(());
+    }
+    let list = |c: &[String]| c.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    Err(CommandError {
+        blame: Blame::Data,
+        message: format!(
+            "{name} knows {} classes ({}, ...), {} has {} ({}, ...)",
+            classes.len(),
+            list(classes),
+            args.data,
+            data.meta.classes.len(),
+            list(&data.meta.classes)
+        ),
+        hint: None,
+    })
 }

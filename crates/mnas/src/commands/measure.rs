@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use mnas_deploy::{
-    Candidate, DeviceInfo, Format, MeasurePlan, ModelFile, ModelSource, Samples, read_model,
+    Candidate, DeviceInfo, MeasurePlan, ModelFile, ModelSource, Samples, read_model,
 };
 use serde_json::json;
 
 use crate::cli::MeasureArgs;
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
-use crate::net::{Instance, Net};
+use crate::net::{Instance, Net, is_model};
 use crate::output::{Output, table};
 use crate::registry::Registry;
 
@@ -19,8 +19,9 @@ pub(crate) fn run(args: &MeasureArgs, registry: &Registry, out: Output) -> Comma
     let mut plan = MeasurePlan::thorough();
     plan.runs = args.runs;
     plan.core = args.core;
+    plan.precision = args.precision.into();
     plan.check().blame(Blame::Usage)?;
-    let files = args.nets.iter().filter(|n| is_model(n)).count();
+    let files = args.nets.iter().filter(|n| is_model(Path::new(n))).count();
     let measured = if files == 0 {
         networks(args, &plan, &mut *device)?
     } else if files == args.nets.len() {
@@ -96,12 +97,6 @@ fn model_files(
         .map(|(name, file)| ModelSource { name, file })
         .collect();
     device.measure_models(&models, plan).blame(Blame::Device)
-}
-
-/// Whether a name is a model file's, by its extension.
-fn is_model(name: &str) -> bool {
-    let extension = Path::new(name).extension().and_then(|e| e.to_str());
-    extension.is_some_and(|e| e.parse::<Format>().is_ok())
 }
 
 fn report(rows: &[(String, Samples)], info: &DeviceInfo, out: Output) {

@@ -130,14 +130,7 @@ impl Predictor {
     }
 
     fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>, CommandError> {
-        let c = self.input.c;
-        let normalised: Vec<f32> = pixels
-            .iter()
-            .enumerate()
-            .map(|(i, p)| {
-                (f32::from(*p) / 255.0 - self.normalize.mean[i % c]) / self.normalize.std[i % c]
-            })
-            .collect();
+        let normalised = self.normalize.apply(pixels);
         match &mut self.model {
             Model::Ours { graph, weights } => Ok(interpret(graph, weights, &normalised)),
             Model::File(engine) => engine.run(&normalised).blame(Blame::Device),

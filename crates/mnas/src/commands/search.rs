@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use mnas_report::View;
 use mnas_study::{Extend, Plan, RunEnv, StudyDir, Summary, Target};
 
-use crate::cli::{Precision, ResumeArgs, SearchArgs};
+use crate::cli::{ResumeArgs, SearchArgs};
 use crate::commands::report;
 use crate::config::Config;
-use crate::exit::{CommandError, CommandResult};
+use crate::exit::CommandResult;
 use crate::images;
 use crate::narrate::Narrator;
 use crate::output::{Output, Progress};
@@ -18,10 +18,6 @@ use crate::stop::stop_flag;
 
 /// Starts a study.
 pub(crate) fn search(args: &SearchArgs, registry: &Registry, out: Output) -> CommandResult {
-    if args.precision == Some(Precision::Int8) {
-        return Err(CommandError::usage("this version measures float32 only")
-            .hint("leave --precision out, or give --precision float"));
-    }
     let config = Config::of(args)?;
     let plan = plan::check(&config, registry, &mut Progress::new())?;
     if args.print_plan {
@@ -87,6 +83,14 @@ fn free_dir() -> PathBuf {
 }
 
 fn introduce(plan: &Plan, dir: &Path) {
+    if plan.measure.precision == mnas_deploy::Precision::Int8 {
+        let slow = if plan.device.engine.starts_with("rten") {
+            "; rten runs 8-bit files but no faster than float ones: host:litert and host:ort do"
+        } else {
+            ""
+        };
+        eprintln!("candidates are measured in 8 bits{slow}");
+    }
     let [h, w, c] = plan.data.shape;
     let target = match &plan.target {
         Target::Fixed { target_ms } => format!("{target_ms} ms"),

@@ -146,7 +146,7 @@ fn rounds_that_differ_are_noise() {
 
 fn model() -> ModelFile {
     let (graph, weights) = network();
-    export(&graph, &weights, Format::Onnx, &ModelMeta::default()).unwrap()
+    crate::export(&graph, &weights, Format::Onnx, &ModelMeta::default()).unwrap()
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl Attribute {
 pub(crate) struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub(crate) dims: Vec<i64>,
-    /// 1 is float32.
+    /// 1 is float32, 2 uint8, 3 int8, 6 int32.
     #[prost(int32, tag = "2")]
     pub(crate) data_type: i32,
     #[prost(string, tag = "8")]
@@ -134,17 +134,39 @@ pub(crate) struct TensorProto {
 impl TensorProto {
     /// An unnamed float32 tensor.
     pub(super) fn float(shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
+        Self::of(FLOAT, shape, values.flat_map(f32::to_le_bytes).collect())
+    }
+
+    /// An unnamed tensor of unsigned 8-bit integers.
+    pub(super) fn uint8(shape: &[usize], values: impl Iterator<Item = u8>) -> Self {
+        Self::of(UINT8, shape, values.collect())
+    }
+
+    /// An unnamed tensor of signed 8-bit integers.
+    pub(super) fn int8(shape: &[usize], values: impl Iterator<Item = i8>) -> Self {
+        Self::of(INT8, shape, values.map(|v| v as u8).collect())
+    }
+
+    /// An unnamed tensor of 32-bit integers.
+    pub(super) fn int32(shape: &[usize], values: impl Iterator<Item = i32>) -> Self {
+        Self::of(INT32, shape, values.flat_map(i32::to_le_bytes).collect())
+    }
+
+    fn of(data_type: i32, shape: &[usize], raw_data: Vec<u8>) -> Self {
         Self {
             dims: shape.iter().map(|d| *d as i64).collect(),
-            data_type: FLOAT,
+            data_type,
             name: String::new(),
-            raw_data: values.flat_map(f32::to_le_bytes).collect(),
+            raw_data,
         }
     }
 }
 
-/// `TensorProto.DataType.FLOAT`.
+/// `TensorProto.DataType`.
 const FLOAT: i32 = 1;
+const UINT8: i32 = 2;
+const INT8: i32 = 3;
+const INT32: i32 = 6;
 
 /// `ValueInfoProto`.
 #[derive(Clone, PartialEq, Message)]

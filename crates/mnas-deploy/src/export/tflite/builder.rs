@@ -22,8 +22,18 @@ pub(super) enum Field {
     Bool(bool),
 }
 
+/// How integers of a tensor stand for numbers: by one scale, or one for each position of an axis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quantization<'a> {
+    pub(super) scales: &'a [f32],
+    /// The same for all scales.
+    pub(super) zero_point: i32,
+    pub(super) axis: i32,
+}
+
 /// A TFLite file under construction.
 pub(super) struct FileBuilder {
+    is_int8: bool,
     flat: FlatBufferBuilder<'static>,
     buffers: Vec<Table>,
     tensors: Vec<Table>,
@@ -33,12 +43,14 @@ pub(super) struct FileBuilder {
 }
 
 impl FileBuilder {
-    pub(super) fn new() -> Self {
+    /// A file whose operators work on 8-bit integers, or on float32.
+    pub(super) fn new(is_int8: bool) -> Self {
         let mut flat = FlatBufferBuilder::new();
         // Buffer 0 is the empty one that computed tensors name.
         let table = flat.start_table();
         let empty = flat.end_table(table);
         Self {
+            is_int8,
             flat,
             buffers: vec![empty],
             tensors: vec![],
@@ -69,24 +81,81 @@ impl FileBuilder {
 
     /// Adds a tensor that an operator computes, or the input.
     pub(super) fn computed(&mut self, name: &str, shape: &[i32]) -> TensorIndex {
-        self.tensor(name, shape, TensorKind::Float32, 0)
+        self.tensor(name, shape, TensorKind::Float32, 0, None)
     }
 
     /// Adds a constant float32 tensor.
     pub(super) fn floats(&mut self, name: &str, shape: &[i32], values: &[f32]) -> TensorIndex {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let buffer = self.buffer(&bytes);
-        self.tensor(name, shape, TensorKind::Float32, buffer)
+        self.tensor(name, shape, TensorKind::Float32, buffer, None)
     }
 
     /// Adds a constant vector of int32.
     pub(super) fn ints(&mut self, name: &str, values: &[i32]) -> TensorIndex {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let buffer = self.buffer(&bytes);
-        self.tensor(name, &[values.len() as i32], TensorKind::Int32, buffer)
+        let shape = [values.len() as i32];
+        self.tensor(name, &shape, TensorKind::Int32, buffer, None)
     }
 
-    fn tensor(&mut self, name: &str, shape: &[i32], kind: TensorKind, buffer: u32) -> TensorIndex {
+    /// Adds a tensor of 8-bit integers that an operator computes.
+    pub(super) fn computed_int8(
+        &mut self,
+        name: &str,
+        shape: &[i32],
+        q: Quantization<'_>,
+    ) -> TensorIndex {
+        self.tensor(name, shape, TensorKind::Int8, 0, Some(q))
+    }
+
+    /// Adds a constant tensor of 8-bit integers.
+    pub(super) fn int8s(
+        &mut self,
+        name: &str,
+        shape: &[i32],
+        values: &[i8],
+        q: Quantization<'_>,
+    ) -> TensorIndex {
+        let bytes: Vec<u8> = values.iter().map(|v| *v as u8).collect();
+        let buffer = self.buffer(&bytes);
+        self.tensor(name, shape, TensorKind::Int8, buffer, Some(q))
+    }
+
+    /// Adds a constant vector of int32 that stand for numbers.
+    pub(super) fn scaled_ints(
+        &mut self,
+        name: &str,
+        values: &[i32],
+        q: Quantization<'_>,
+    ) -> TensorIndex {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let buffer = self.buffer(&bytes);
+        let shape = [values.len() as i32];
+        self.tensor(name, &shape, TensorKind::Int32, buffer, Some(q))
+    }
+
+    fn quantization(&mut self, q: Quantization<'_>) -> Table {
+        let zeros = vec![i64::from(q.zero_point); q.scales.len()];
+        let scales = self.flat.create_vector(q.scales);
+        let zeros = self.flat.create_vector(&zeros);
+        let f = &mut self.flat;
+        let table = f.start_table();
+        f.push_slot_always(slot(field::quantization::SCALE), scales);
+        f.push_slot_always(slot(field::quantization::ZERO_POINT), zeros);
+        f.push_slot_always(slot(field::quantization::DIMENSION), q.axis);
+        f.end_table(table)
+    }
+
+    fn tensor(
+        &mut self,
+        name: &str,
+        shape: &[i32],
+        kind: TensorKind,
+        buffer: u32,
+        q: Option<Quantization<'_>>,
+    ) -> TensorIndex {
+        let q = q.map(|q| self.quantization(q));
         let name = self.flat.create_string(name);
         let shape = self.flat.create_vector(shape);
         let f = &mut self.flat;
@@ -95,6 +164,9 @@ impl FileBuilder {
         f.push_slot_always(slot(field::tensor::KIND), kind as i8);
         f.push_slot_always(slot(field::tensor::BUFFER), buffer);
         f.push_slot_always(slot(field::tensor::NAME), name);
+        if let Some(q) = q {
+            f.push_slot_always(slot(field::tensor::QUANTIZATION), q);
+        }
         self.tensors.push(f.end_table(table));
         self.tensors.len() as TensorIndex - 1
     }
@@ -240,7 +312,8 @@ impl FileBuilder {
             let number = *code as i32;
             // Every code used is below 127, so both fields hold it.
             f.push_slot_always(slot(field::operator_code::DEPRECATED_CODE), number as i8);
-            f.push_slot_always(slot(field::operator_code::VERSION), Code::FLOAT_VERSION);
+            let version = code.version(self.is_int8);
+            f.push_slot_always(slot(field::operator_code::VERSION), version);
             f.push_slot_always(slot(field::operator_code::CODE), number);
             f.end_table(table)
         };

@@ -1,7 +1,7 @@
 //! Numbers of the TFLite schema that are written or read here, from
 //! `tensorflow/compiler/mlir/lite/schema/schema.fbs`.
 
-/// `BuiltinOperator`, with the version of each operator that float32 needs.
+/// `BuiltinOperator`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     Add = 0,
@@ -9,6 +9,7 @@ pub(crate) enum Code {
     Concatenation = 2,
     Conv2d = 3,
     DepthwiseConv2d = 4,
+    Dequantize = 6,
     FullyConnected = 9,
     Logistic = 14,
     MaxPool2d = 17,
@@ -17,12 +18,35 @@ pub(crate) enum Code {
     Relu6 = 21,
     Reshape = 22,
     Mean = 40,
+    Quantize = 114,
     HardSwish = 117,
 }
 
 impl Code {
-    /// Version 1 of every operator runs float32; later versions add types and options.
-    pub(super) const FLOAT_VERSION: i32 = 1;
+    /// The version that an engine must know to run this operator as it is written here
+    /// (`tensorflow/lite/tools/versioning/op_version.cc`). Version 1 of every operator runs float32;
+    /// the versions of 8-bit ones are the first that take signed integers, per channel where there
+    /// are kernels.
+    pub(super) fn version(self, is_int8: bool) -> i32 {
+        if !is_int8 {
+            return 1;
+        }
+        match self {
+            Code::HardSwish | Code::Reshape | Code::Quantize => 1,
+            Code::Add
+            | Code::AveragePool2d
+            | Code::Concatenation
+            | Code::Dequantize
+            | Code::Logistic
+            | Code::MaxPool2d
+            | Code::Mean
+            | Code::Mul
+            | Code::Relu
+            | Code::Relu6 => 2,
+            Code::Conv2d | Code::DepthwiseConv2d => 3,
+            Code::FullyConnected => 4,
+        }
+    }
 }
 
 /// `BuiltinOptions`: which table holds an operator's settings.
@@ -52,6 +76,7 @@ pub(crate) enum FusedActivation {
 pub(crate) enum TensorKind {
     Float32 = 0,
     Int32 = 2,
+    Int8 = 9,
 }
 
 /// `Padding`: same padding, as every window of a graph has.
@@ -92,6 +117,12 @@ pub(crate) mod field {
         pub(crate) const KIND: u16 = 1;
         pub(crate) const BUFFER: u16 = 2;
         pub(crate) const NAME: u16 = 3;
+        pub(crate) const QUANTIZATION: u16 = 4;
+    }
+    pub(crate) mod quantization {
+        pub(crate) const SCALE: u16 = 2;
+        pub(crate) const ZERO_POINT: u16 = 3;
+        pub(crate) const DIMENSION: u16 = 6;
     }
     pub(crate) mod operator {
         pub(crate) const CODE_INDEX: u16 = 0;

@@ -1,0 +1,87 @@
+//! `mnas export --check`: the file in every engine present against the float network.
+
+use mnas_deploy::{EngineError, EngineId, InferenceEngine, ModelFile, interpret, load_model};
+use serde::Serialize;
+
+use crate::net::Instance;
+use crate::output::table;
+
+/// How an engine's answers differ from the float network's.
+#[derive(Debug, Serialize)]
+pub(crate) struct Check {
+    engine: String,
+    images: usize,
+    /// Largest difference of a logit, relative to the largest logit.
+    largest: f64,
+    /// Root mean square difference, relative to that of the logits.
+    rms: f64,
+    /// Share of images with the same likeliest class.
+    same_class: f64,
+}
+
+/// Compares every engine that is present and reads the format, on each image.
+pub(crate) fn run(
+    instance: &Instance,
+    file: &ModelFile,
+    images: &[Vec<f32>],
+) -> Result<Vec<Check>, EngineError> {
+    let expected: Vec<Vec<f32>> = images
+        .iter()
+        .map(|image| interpret(&instance.graph, &instance.weights, image))
+        .collect();
+    let here = mnas_deploy::engines().into_iter();
+    let readers = here.filter(|(id, _): &(EngineId, String)| id.format() == file.format);
+    readers
+        .map(|(id, engine)| compare(engine, &mut *load_model(file, id)?, images, &expected))
+        .collect()
+}
+
+fn compare(
+    engine: String,
+    model: &mut dyn InferenceEngine,
+    images: &[Vec<f32>],
+    expected: &[Vec<f32>],
+) -> Result<Check, EngineError> {
+    let (mut worst, mut largest) = (0.0f64, 0.0f64);
+    let (mut squares, mut total, mut same) = (0.0, 0.0, 0usize);
+    for (image, expected) in images.iter().zip(expected) {
+        let got = model.run(image)?;
+        for (a, b) in got.iter().zip(expected) {
+            let d = (f64::from(*a) - f64::from(*b)).abs();
+            worst = if d.is_nan() { f64::NAN } else { worst.max(d) };
+            largest = largest.max(f64::from(b.abs()));
+            squares += d * d;
+            total += f64::from(*b).powi(2);
+        }
+        same += usize::from(likeliest(&got) == likeliest(expected));
+    }
+    Ok(Check {
+        engine,
+        images: images.len(),
+        largest: worst / largest.max(f64::MIN_POSITIVE),
+        rms: (squares / total.max(f64::MIN_POSITIVE)).sqrt(),
+        same_class: same as f64 / images.len().max(1) as f64,
+    })
+}
+
+fn likeliest(values: &[f32]) -> Option<usize> {
+    (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b]))
+}
+
+/// The table that people read.
+pub(crate) fn text(checks: &[Check]) -> String {
+    if checks.is_empty() {
+        return String::new();
+    }
+    let row = |c: &Check| {
+        vec![
+            c.engine.clone(),
+            format!("{:.2e}", c.largest),
+            format!("{:.2e}", c.rms),
+            format!("{:.0} %", 100.0 * c.same_class),
+        ]
+    };
+    let rows: Vec<Vec<String>> = checks.iter().map(row).collect();
+    let heads = ["against the float network", "largest", "rms", "same class"];
+    format!("\n\n{}", table(&heads, &rows))
+}
