@@ -52,7 +52,11 @@ pub(crate) fn problems(csv: &Path) -> Result<Vec<Problem>, String> {
         );
         for (kind, word) in [(ObjectiveKind::SOFT, "soft"), (ObjectiveKind::HARD, "hard")] {
             let objective = Objective { kind, target_ms };
-            problems.push(problem(format!("fbnet-{device}-{word}"), objective, costs.clone()));
+            problems.push(problem(
+                format!("fbnet-{device}-{word}"),
+                objective,
+                costs.clone(),
+            ));
         }
     }
     Ok(problems)
@@ -66,7 +70,7 @@ fn problem(name: String, objective: Objective, costs: Costs) -> Problem {
     };
     Problem {
         name,
-        setup: Setup::new(choices.clone(), objective),
+        setup: Setup::new(choices.clone(), objective).alike(),
         best: climb(&choices, &reward),
         front: None,
         measure: Box::new(move |tokens, seed, trial| {

@@ -42,7 +42,11 @@ pub(crate) fn run(problem: &Problem, job: &Job<'_>) -> Result<Vec<Run>, String> 
     };
     spec.check().map_err(|e| e.to_string())?;
     let one = |seed: u64| -> Result<Run, String> {
-        let setup = problem.setup.clone().seed(seed).planned(job.trials, job.batch);
+        let setup = problem
+            .setup
+            .clone()
+            .seed(seed)
+            .planned(job.trials, job.batch);
         let mut controller = build(&spec, &setup).map_err(|e| e.to_string())?;
         let start = Instant::now();
         let mut samples = vec![];
@@ -80,7 +84,10 @@ fn digits(tokens: &[u16]) -> String {
 
 /// Tokens of a sample written as digits.
 pub(crate) fn tokens(sample: &str) -> Vec<u16> {
-    sample.bytes().map(|b| u16::from(b.saturating_sub(b'0'))).collect()
+    sample
+        .bytes()
+        .map(|b| u16::from(b.saturating_sub(b'0')))
+        .collect()
 }
 
 /// Runs of other programs on the problem.
@@ -88,7 +95,8 @@ pub(crate) fn read(path: &Path, problem: &Problem) -> Result<Vec<Run>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut runs = vec![];
     for line in text.lines() {
-        let run: Run = serde_json::from_str(line).map_err(|e| format!("{}: {e}", path.display()))?;
+        let run: Run =
+            serde_json::from_str(line).map_err(|e| format!("{}: {e}", path.display()))?;
         if run.problem == problem.name {
             runs.push(run);
         }

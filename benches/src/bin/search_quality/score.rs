@@ -51,7 +51,10 @@ fn score(problem: &Problem, run: &Run) -> Scores {
     let points: Vec<(f64, f64)> = measured.iter().filter_map(|m| m.apart).collect();
     let volume = problem.front.map_or(vec![], |f| {
         let share = |k: usize| front::hypervolume(&points[..k], f.reference) / f.volume;
-        marks(&[50, 100, 200]).into_iter().map(|k| (k, share(k))).collect()
+        marks(&[50, 100, 200])
+            .into_iter()
+            .map(|k| (k, share(k)))
+            .collect()
     });
     let quarter = &measured[n - n / 4..];
     let distinct: std::collections::BTreeSet<&String> = run.samples.iter().collect();
@@ -84,7 +87,10 @@ fn with_interval(values: &[f64], of: fn(&[f64]) -> f64) -> [f64; 3] {
     let mut draws = stream(0, 0, Purpose::Sample);
     let mut resampled: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let again: Vec<f64> = values.iter().map(|_| values[draws.below(values.len())]).collect();
+            let again: Vec<f64> = values
+                .iter()
+                .map(|_| values[draws.below(values.len())])
+                .collect();
             of(&again)
         })
         .collect();
@@ -101,21 +107,34 @@ pub(crate) fn print(problem: &Problem, runs: &[Run], json: bool) {
         by_algorithm.entry(&run.algorithm).or_default().push(scores);
     }
     if !json {
-        println!("\n{} (best possible reward {:.5})", problem.name, problem.best);
+        println!(
+            "\n{} (best possible reward {:.5})",
+            problem.name, problem.best
+        );
     }
     let random: BTreeMap<u64, f64> = by_algorithm.get("random").map_or(BTreeMap::new(), |all| {
         all.iter().map(|(seed, s)| (*seed, s.last)).collect()
     });
     for (algorithm, all) in &by_algorithm {
         let of = |f: &dyn Fn(&Scores) -> f64| all.iter().map(|(_, s)| f(s)).collect::<Vec<f64>>();
-        let trials = runs.iter().find(|r| r.algorithm == **algorithm).map_or(0, |r| r.samples.len());
+        let trials = runs
+            .iter()
+            .find(|r| r.algorithm == **algorithm)
+            .map_or(0, |r| r.samples.len());
         let found = with_interval(&of(&|s| s.found), median);
         let last = with_interval(&of(&|s| s.last), mean);
-        let above = all.iter().filter(|(seed, s)| random.get(seed).is_some_and(|r| s.last > *r)).count();
+        let above = all
+            .iter()
+            .filter(|(seed, s)| random.get(seed).is_some_and(|r| s.last > *r))
+            .count();
         let marks = |series: &dyn Fn(&Scores) -> &Vec<(usize, f64)>| -> Vec<(usize, [f64; 3])> {
             let first = series(&all[0].1);
             let at = |i: usize| of(&|s: &Scores| series(s)[i].1);
-            first.iter().enumerate().map(|(i, (k, _))| (*k, with_interval(&at(i), mean))).collect()
+            first
+                .iter()
+                .enumerate()
+                .map(|(i, (k, _))| (*k, with_interval(&at(i), mean)))
+                .collect()
         };
         let (regret, volume) = (marks(&|s| &s.regret), marks(&|s| &s.volume));
         let ms = 1e3 * mean(&of(&|s| s.seconds));
@@ -128,16 +147,32 @@ pub(crate) fn print(problem: &Problem, runs: &[Run], json: bool) {
             continue;
         }
         let shown = |k: &usize, v: &[f64; 3], digits: usize| {
-            format!(" @{k} {:.digits$} [{:.digits$}, {:.digits$}]", v[0], v[1], v[2])
+            format!(
+                " @{k} {:.digits$} [{:.digits$}, {:.digits$}]",
+                v[0], v[1], v[2]
+            )
         };
         let regret: String = regret.iter().map(|(k, v)| shown(k, v, 5)).collect();
         let volume: String = volume.iter().map(|(k, v)| shown(k, v, 4)).collect();
         println!(
             "  {algorithm:<18} {} seeds x {trials}: 99.9 % after {} [{}, {}]; regret{regret}{}; last quarter {:.4} [{:.4}, {:.4}]{}; distinct {distinct:.2}; {ms:.2} ms/trial",
-            all.len(), found[0], found[1], found[2],
-            if volume.is_empty() { String::new() } else { format!("; hypervolume{volume}") },
-            last[0], last[1], last[2],
-            if random.is_empty() { String::new() } else { format!(", above random in {above}") },
+            all.len(),
+            found[0],
+            found[1],
+            found[2],
+            if volume.is_empty() {
+                String::new()
+            } else {
+                format!("; hypervolume{volume}")
+            },
+            last[0],
+            last[1],
+            last[2],
+            if random.is_empty() {
+                String::new()
+            } else {
+                format!(", above random in {above}")
+            },
         );
     }
 }

@@ -16,16 +16,15 @@ mod points;
 mod process;
 mod settings;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use mnas_net::{Purpose, Stream, stream};
 
 use self::acquisition::{Guess, expected_front_gain, expected_reward_gain};
 use self::belief::{Belief, Learnt, Scale};
 use self::candidates::Worth;
+use self::kernel::Decisions;
 use self::points::Point;
-use self::process::{Decisions, Prior, Process};
+use self::process::{Prior, Process};
 use self::settings::Settings;
 pub(super) use self::settings::{ALGORITHM, FRONT};
 use super::{Controller, Diagnostics, Observation, RestoreError, Setup, assert_sample};
@@ -85,7 +84,12 @@ struct Models {
 
 impl Surrogate {
     fn new(name: &'static str, settings: Settings, setup: &Setup) -> Surrogate {
-        let weights = |prior: &Prior| prior.weights(&setup.choices);
+        let decisions = Decisions {
+            choices: setup.choices.clone(),
+            ordered: setup.ordered.clone(),
+            kinds: setup.kinds.clone(),
+        };
+        let weights = |prior: &Prior| prior.weights(&decisions);
         let learnt = |scales: &[Scale], prior: &Prior| {
             let new = |scale: &Scale| Learnt::new(*scale, weights(prior));
             scales.iter().map(new).collect()
@@ -101,10 +105,7 @@ impl Surrogate {
         };
         Surrogate {
             name,
-            decisions: Decisions {
-                choices: setup.choices.clone(),
-                ordered: setup.ordered.clone(),
-            },
+            decisions,
             settings,
             setup: setup.clone(),
             known,
@@ -154,9 +155,9 @@ impl Surrogate {
         let (samples, values) = points::values(points, |p| p.latency_ms);
         let latency = Belief::best(latency, &self.decisions, &samples, &values);
         let (samples, values) = points::values(points, |p| Some(f64::from(u8::from(!p.failed()))));
-        let weights = self.settings.works.weights(&self.decisions.choices);
+        let weights = self.settings.works.weights(&self.decisions);
         let works = match values.contains(&0.0) && values.contains(&1.0) {
-            true => Process::new(&weights, &self.decisions, samples, &values),
+            true => Process::new(&weights, &self.decisions, &samples, &values),
             false => None,
         };
         let mut models = Models {
@@ -168,8 +169,12 @@ impl Surrogate {
             worst: (f64::INFINITY, f64::NEG_INFINITY),
         };
         for point in points {
-            models.worst.0 = point.accuracy.map_or(models.worst.0, |a| models.worst.0.min(a));
-            models.worst.1 = point.latency_ms.map_or(models.worst.1, |l| models.worst.1.max(l));
+            models.worst.0 = point
+                .accuracy
+                .map_or(models.worst.0, |a| models.worst.0.min(a));
+            models.worst.1 = point
+                .latency_ms
+                .map_or(models.worst.1, |l| models.worst.1.max(l));
             if point.quality().is_some() {
                 models.count(&point.tokens, &self.setup);
             }
@@ -311,12 +316,9 @@ impl Models {
             Some(latency) if front => {
                 expected_front_gain(&accuracy, latency, &self.front, self.worst)
             }
-            latency => expected_reward_gain(
-                &accuracy,
-                latency.as_ref(),
-                &setup.objective,
-                self.best,
-            ),
+            latency => {
+                expected_reward_gain(&accuracy, latency.as_ref(), &setup.objective, self.best)
+            }
         };
         let works = self
             .works

@@ -163,7 +163,10 @@ mod tests {
                 .sum();
             let found = expected_above(&guess(scale, mean, deviation), floor);
             let expected = sum / f64::from(n);
-            assert!((found / expected - 1.0).abs() < 0.02, "{scale:?}: {found} {expected}");
+            assert!(
+                (found / expected - 1.0).abs() < 0.02,
+                "{scale:?}: {found} {expected}"
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel::Weights;
-use super::process::{Decisions, Prior, Process, step};
+use super::kernel::{Decisions, Weights};
+use super::process::{Prior, Process, step};
 
 /// Least error of a network: an accuracy of 1 has no logarithm of its error.
 const ERROR_MIN: f64 = 1e-4;
@@ -54,6 +54,7 @@ impl Scale {
 pub(super) struct Learnt {
     scale: Scale,
     single: Vec<f64>,
+    shared: f64,
     pairs: f64,
     rest: f64,
     noise: f64,
@@ -64,6 +65,7 @@ impl Learnt {
         Learnt {
             scale,
             single: weights.single,
+            shared: weights.shared,
             pairs: weights.pairs,
             rest: weights.rest,
             noise: weights.noise,
@@ -75,7 +77,7 @@ impl Learnt {
     }
 
     pub(super) fn is_sound(&self) -> bool {
-        let rest = [&self.pairs, &self.rest, &self.noise];
+        let rest = [&self.shared, &self.pairs, &self.rest, &self.noise];
         let all = self.single.iter().chain(rest);
         all.clone().all(|w| w.is_finite() && *w >= 0.0) && self.noise > 0.0
     }
@@ -83,6 +85,7 @@ impl Learnt {
     fn weights(&self) -> Weights {
         Weights {
             single: self.single.clone(),
+            shared: self.shared,
             pairs: self.pairs,
             rest: self.rest,
             noise: self.noise,
@@ -130,7 +133,7 @@ impl Belief {
         let mut best: Option<(f64, Belief)> = None;
         for on in learnt {
             let scaled: Vec<f64> = values.iter().map(|v| on.scale.to(*v)).collect();
-            let process = Process::new(&on.weights(), decisions, samples.to_vec(), &scaled);
+            let process = Process::new(&on.weights(), decisions, samples, &scaled);
             let Some(process) = process else {
                 continue;
             };

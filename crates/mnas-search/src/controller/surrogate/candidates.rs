@@ -67,12 +67,7 @@ fn best_first(seen: &BTreeMap<Vec<u16>, Worth>) -> Vec<Vec<u16>> {
 }
 
 /// A parent with some decisions drawn again, or a mixture of two parents.
-fn near(
-    choices: &[usize],
-    parents: &[Vec<u16>],
-    i: usize,
-    draws: &mut Stream,
-) -> Option<Vec<u16>> {
+fn near(choices: &[usize], parents: &[Vec<u16>], i: usize, draws: &mut Stream) -> Option<Vec<u16>> {
     if parents.is_empty() {
         return None;
     }

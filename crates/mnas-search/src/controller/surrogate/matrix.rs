@@ -39,7 +39,11 @@ impl Triangle {
     }
 
     pub(super) fn at(&self, i: usize, j: usize) -> f64 {
-        if i < j { self.row(j)[i] } else { self.row(i)[j] }
+        if i < j {
+            self.row(j)[i]
+        } else {
+            self.row(i)[j]
+        }
     }
 
     pub(super) fn push(&mut self, row: &[f64]) {
@@ -140,7 +144,13 @@ mod tests {
         let mut matrix = Triangle::default();
         for i in 0..n {
             let row: Vec<f64> = (0..=i)
-                .map(|j| if i == j { 3.0 } else { 1.0 / (1 + i + 2 * j) as f64 })
+                .map(|j| {
+                    if i == j {
+                        3.0
+                    } else {
+                        1.0 / (1 + i + 2 * j) as f64
+                    }
+                })
                 .collect();
             matrix.push(&row);
         }

@@ -1,7 +1,7 @@
 //! A Gaussian process over samples: what is believed of the values of samples that weren't tried
 //! (Rasmussen and Williams 2006, chapter 2), and how its variances are learnt from those that were.
 
-use super::kernel::{Kernel, Weights, likeness};
+use super::kernel::{Decisions, Kernel, Sample, Weights, likeness};
 use super::matrix::{Triangle, dot};
 
 /// Least variance of noise, in units of the values' own: keeps factors positive definite.
@@ -12,6 +12,8 @@ const NOISE_MIN: f64 = 1e-6;
 pub(super) struct Prior {
     /// Variance that single choices bring, all decisions together.
     pub(super) single: f64,
+    /// Variance of what choices bring wherever they are made.
+    pub(super) shared: f64,
     /// Variance that pairs bring.
     pub(super) pairs: f64,
     /// Variance of the smooth rest.
@@ -25,7 +27,8 @@ pub(super) struct Prior {
 }
 
 impl Prior {
-    pub(super) fn weights(&self, choices: &[usize]) -> Weights {
+    pub(super) fn weights(&self, decisions: &Decisions) -> Weights {
+        let choices = &decisions.choices;
         let free = choices.iter().filter(|n| **n > 1).count().max(1) as f64;
         // A decision with `n` choices varies by `1 - 1/n` of its effects' variance.
         let share = |n: &usize| match n {
@@ -34,6 +37,10 @@ impl Prior {
         };
         Weights {
             single: choices.iter().map(share).collect(),
+            shared: match decisions.shared_kinds() {
+                0 => 0.0,
+                _ => self.shared,
+            },
             pairs: self.pairs,
             rest: self.rest,
             noise: self.noise,
@@ -41,18 +48,12 @@ impl Prior {
     }
 }
 
-/// What decisions there are.
-#[derive(Debug, Clone)]
-pub(super) struct Decisions {
-    pub(super) choices: Vec<usize>,
-    pub(super) ordered: Vec<bool>,
-}
-
 /// A process that has seen values.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     kernel: Kernel,
-    samples: Vec<Vec<u16>>,
+    decisions: Decisions,
+    samples: Vec<Sample>,
     factor: Triangle,
     /// `K^-1 y` of the standardised values.
     alpha: Vec<f64>,
@@ -79,24 +80,24 @@ impl Process {
     pub(super) fn new(
         weights: &Weights,
         decisions: &Decisions,
-        samples: Vec<Vec<u16>>,
+        samples: &[Vec<u16>],
         values: &[f64],
     ) -> Option<Process> {
-        let kernel = Kernel::new(weights, &decisions.choices, &decisions.ordered);
+        let kernel = Kernel::new(weights, decisions);
+        let samples: Vec<Sample> = samples.iter().map(|s| decisions.sample(s)).collect();
         let factor = kernel.matrix(&samples).cholesky()?;
         let (mean, spread) = standard(values);
         let y: Vec<f64> = values.iter().map(|v| (v - mean) / spread).collect();
         let half = factor.solve(&y);
         let alpha = factor.solve_transposed(&half);
         let n = values.len() as f64;
-        let log_det: f64 = (0..factor.rows())
-            .map(|i| libm::log(factor.at(i, i)))
-            .sum();
+        let log_det: f64 = (0..factor.rows()).map(|i| libm::log(factor.at(i, i))).sum();
         let evidence = -0.5 * dot(&half, &half)
             - log_det
             - n * (libm::log(spread) + 0.5 * libm::log(std::f64::consts::TAU));
         evidence.is_finite().then_some(Process {
             kernel,
+            decisions: decisions.clone(),
             samples,
             factor,
             alpha,
@@ -107,27 +108,31 @@ impl Process {
     }
 
     /// Mean and standard deviation of what is believed of a sample's true value.
-    pub(super) fn predict(&self, sample: &[u16]) -> (f64, f64) {
-        let cross = self.kernel.cross(sample, &self.samples);
+    pub(super) fn predict(&self, tokens: &[u16]) -> (f64, f64) {
+        let sample = self.decisions.sample(tokens);
+        let cross = self.kernel.cross(&sample, &self.samples);
         let mean = self.mean + self.spread * dot(&cross, &self.alpha);
         let half = self.factor.solve(&cross);
-        let variance = (self.kernel.variance() - dot(&half, &half)).max(1e-12);
+        let before = self.kernel.covariance(&sample, &sample);
+        let variance = (before - dot(&half, &half)).max(1e-12);
         (mean, self.spread * libm::sqrt(variance))
     }
 
     /// Mean of what is believed of a sample's true value.
-    pub(super) fn mean(&self, sample: &[u16]) -> f64 {
-        let cross = self.kernel.cross(sample, &self.samples);
+    pub(super) fn mean(&self, tokens: &[u16]) -> f64 {
+        let cross = self
+            .kernel
+            .cross(&self.decisions.sample(tokens), &self.samples);
         self.mean + self.spread * dot(&cross, &self.alpha)
     }
 
     /// Goes on as if the sample's believed mean had been measured, which leaves means as they are
     /// and lowers the doubt around the sample (the "kriging believer", Ginsbourger et al. 2010).
-    pub(super) fn believe(&mut self, sample: &[u16]) {
-        let mut row = self.kernel.cross(sample, &self.samples);
-        row.push(self.kernel.variance() + self.kernel.noise());
+    pub(super) fn believe(&mut self, tokens: &[u16]) {
+        let sample = self.decisions.sample(tokens);
+        let row = self.kernel.row(&sample, &self.samples);
         if self.factor.extend(&row).is_some() {
-            self.samples.push(sample.to_vec());
+            self.samples.push(sample);
             self.alpha.push(0.0);
         }
     }
@@ -144,59 +149,93 @@ pub(super) fn step(
     samples: &[Vec<u16>],
     values: &[f64],
 ) -> Option<Weights> {
-    let kernel = Kernel::new(weights, &decisions.choices, &decisions.ordered);
-    let factor = kernel.matrix(samples).cholesky()?;
+    let kernel = Kernel::new(weights, decisions);
+    let samples: Vec<Sample> = samples.iter().map(|s| decisions.sample(s)).collect();
+    let factor = kernel.matrix(&samples).cholesky()?;
     let (mean, spread) = standard(values);
     let y: Vec<f64> = values.iter().map(|v| (v - mean) / spread).collect();
     let alpha = factor.solve_transposed(&factor.solve(&y));
-    let inverse = factor.inverse();
-    let d = decisions.choices.len();
-    // Of each component: `alpha^T C alpha` and `trace(K^-1 C)`.
-    let mut single = vec![(0.0, 0.0); d];
-    let (mut pairs, mut rest, mut noise) = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0));
-    for i in 0..samples.len() {
-        for j in 0..=i {
-            let twice = if i == j { 1.0 } else { 2.0 };
-            let quadratic = twice * alpha[i] * alpha[j];
-            let trace = twice * inverse.at(i, j);
-            let add = |sum: &mut (f64, f64), likeness: f64| {
-                sum.0 += likeness * quadratic;
-                sum.1 += likeness * trace;
+    let fits = fits(&kernel, decisions, &samples, &alpha, &factor.inverse());
+    let start = prior.weights(decisions);
+    let raise = |weight: f64, fit: &Fit, start: f64, firmness: f64| {
+        if start == 0.0 {
+            return 0.0;
+        }
+        let up = weight * weight * fit.quadratic + firmness * start;
+        let down = fit.trace + firmness / weight;
+        libm::sqrt(up / down).clamp(1e-9, 1e3)
+    };
+    let single = weights.single.iter().zip(&fits.single).zip(&start.single);
+    let firm = prior.firmness_rest;
+    let next = Weights {
+        single: single
+            .map(|((weight, fit), start)| raise(*weight, fit, *start, prior.firmness))
+            .collect(),
+        shared: raise(weights.shared, &fits.shared, start.shared, firm),
+        pairs: raise(weights.pairs, &fits.pairs, start.pairs, firm),
+        rest: raise(weights.rest, &fits.rest, start.rest, firm),
+        noise: raise(weights.noise, &fits.noise, start.noise, firm).max(NOISE_MIN),
+    };
+    let others = [next.shared, next.pairs, next.rest, next.noise];
+    let finite = next.single.iter().chain(&others).all(|w| w.is_finite());
+    finite.then_some(next)
+}
+
+/// How much a part `C` of the covariance explains: `alpha^T C alpha` against `trace(K^-1 C)`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fit {
+    quadratic: f64,
+    trace: f64,
+}
+
+/// A [`Fit`] for each of the weights.
+struct Fits {
+    single: Vec<Fit>,
+    shared: Fit,
+    pairs: Fit,
+    rest: Fit,
+    noise: Fit,
+}
+
+fn fits(
+    kernel: &Kernel,
+    decisions: &Decisions,
+    samples: &[Sample],
+    alpha: &[f64],
+    inverse: &Triangle,
+) -> Fits {
+    let mut fits = Fits {
+        single: vec![Fit::default(); decisions.choices.len()],
+        shared: Fit::default(),
+        pairs: Fit::default(),
+        rest: Fit::default(),
+        noise: Fit::default(),
+    };
+    for (i, a) in samples.iter().enumerate() {
+        for (j, b) in samples[..=i].iter().enumerate() {
+            let times = if i == j { 1.0 } else { 2.0 };
+            let (quadratic, trace) = (times * alpha[i] * alpha[j], times * inverse.at(i, j));
+            let add = |fit: &mut Fit, alike: f64| {
+                fit.quadratic += alike * quadratic;
+                fit.trace += alike * trace;
             };
-            let (a, b) = (&samples[i], &samples[j]);
-            for (k, sum) in single.iter_mut().enumerate() {
-                let (a, b) = (usize::from(a[k]), usize::from(b[k]));
-                if a == b || decisions.ordered[k] {
-                    let n = decisions.choices[k];
-                    add(sum, likeness(a, b, n, decisions.ordered[k]));
+            for (k, fit) in fits.single.iter_mut().enumerate() {
+                let (x, y) = (usize::from(a.tokens[k]), usize::from(b.tokens[k]));
+                if x == y || decisions.ordered[k] {
+                    add(
+                        fit,
+                        likeness(x, y, decisions.choices[k], decisions.ordered[k]),
+                    );
                 }
             }
-            let [_, pair, smooth] = kernel.parts(a, b);
-            add(&mut pairs, pair);
-            add(&mut rest, smooth);
+            let alike = kernel.likeness(a, b);
+            add(&mut fits.shared, alike.shared);
+            add(&mut fits.pairs, alike.pairs);
+            add(&mut fits.rest, alike.rest);
             if i == j {
-                add(&mut noise, 1.0);
+                add(&mut fits.noise, 1.0);
             }
         }
     }
-    let start = prior.weights(&decisions.choices);
-    let raise = |weight: f64, (quadratic, trace): (f64, f64), start: f64, firmness: f64| {
-        let up = weight * weight * quadratic + firmness * start;
-        let down = trace + firmness / weight;
-        libm::sqrt(up / down).clamp(1e-9, 1e3)
-    };
-    let stepped = |(k, weight): (usize, &f64)| match decisions.choices[k] {
-        0 | 1 => 0.0,
-        _ => raise(*weight, single[k], start.single[k], prior.firmness),
-    };
-    let firm = prior.firmness_rest;
-    let next = Weights {
-        single: weights.single.iter().enumerate().map(stepped).collect(),
-        pairs: raise(weights.pairs, pairs, start.pairs, firm),
-        rest: raise(weights.rest, rest, start.rest, firm),
-        noise: raise(weights.noise, noise, start.noise, firm).max(NOISE_MIN),
-    };
-    let others = [next.pairs, next.rest, next.noise];
-    let finite = next.single.iter().chain(&others).all(|w| w.is_finite());
-    finite.then_some(next)
+    fits
 }

@@ -21,6 +21,7 @@ impl Settings {
     fn new(values: &Values, front: bool) -> Settings {
         let accuracy = Prior {
             single: values.get("single"),
+            shared: values.get("shared"),
             pairs: values.get("pairs"),
             rest: values.get("rest"),
             noise: values.get("noise"),
@@ -63,23 +64,74 @@ const SETTINGS: &[Setting] = &[
     Setting {
         min: 2.0,
         whole: true,
-        ..number("start", 8.0, 10_000.0, "trials of a Latin hypercube before the models are asked; chosen")
+        ..number(
+            "start",
+            8.0,
+            10_000.0,
+            "trials of a Latin hypercube before the models are asked; chosen",
+        )
     },
     Setting {
         min: 16.0,
         whole: true,
-        ..number("points", 320.0, 2_000.0, "trials that the models remember; keeps a proposal under 100 ms")
+        ..number(
+            "points",
+            320.0,
+            2_000.0,
+            "trials that the models remember; keeps a proposal under 100 ms",
+        )
     },
     Setting {
         whole: true,
-        ..number("steps", 8.0, 1_000.0, "steps of learning the variances each time; chosen")
+        ..number(
+            "steps",
+            8.0,
+            1_000.0,
+            "steps of learning the variances each time; chosen",
+        )
     },
-    number("single", 0.8, 100.0, "variance of single choices' effects before anything is seen; chosen"),
-    number("pairs", 0.2, 100.0, "variance of pairs of choices before anything is seen; chosen"),
-    number("rest", 0.05, 100.0, "variance of all else before anything is seen; chosen"),
-    number("noise", 0.01, 100.0, "variance of noise before anything is seen; chosen"),
-    number("firmness", 2.0, 1_000.0, "how many observations that weighs, for single choices; chosen"),
-    number("firmness_rest", 0.5, 1_000.0, "how many observations that weighs, for all else; chosen"),
+    number(
+        "shared",
+        0.4,
+        100.0,
+        "variance of effects that a choice has in every block, before anything is seen; chosen",
+    ),
+    number(
+        "single",
+        0.4,
+        100.0,
+        "variance of single choices' effects before anything is seen; chosen",
+    ),
+    number(
+        "pairs",
+        0.2,
+        100.0,
+        "variance of pairs of choices before anything is seen; chosen",
+    ),
+    number(
+        "rest",
+        0.05,
+        100.0,
+        "variance of all else before anything is seen; chosen",
+    ),
+    number(
+        "noise",
+        0.01,
+        100.0,
+        "variance of noise before anything is seen; chosen",
+    ),
+    number(
+        "firmness",
+        2.0,
+        1_000.0,
+        "how many observations that weighs, for single choices; chosen",
+    ),
+    number(
+        "firmness_rest",
+        0.5,
+        1_000.0,
+        "how many observations that weighs, for all else; chosen",
+    ),
 ];
 
 /// Aims at the reward.
