@@ -5,6 +5,8 @@ mod numbers;
 mod ppo;
 mod random;
 mod settings;
+mod setup;
+mod surrogate;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +15,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::settings::Values;
-use crate::{Space, Tokens};
+pub use self::setup::Setup;
+use crate::Tokens;
 
 /// What a controller is told of one trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,17 +109,6 @@ pub struct Algorithm {
     make: fn(&Values, &Setup) -> Box<dyn Controller>,
 }
 
-/// What every algorithm is built from.
-#[derive(Debug, Clone)]
-pub(crate) struct Setup {
-    /// Number of choices of each decision.
-    pub(crate) choices: Vec<usize>,
-    /// Seed of the study.
-    pub(crate) seed: u64,
-    /// Number of proposals planned.
-    pub(crate) budget: u64,
-}
-
 /// Why a controller can't be built.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BuildError {
@@ -186,31 +178,28 @@ pub enum RestoreError {
 
 /// Every algorithm.
 pub const ALGORITHMS: &[Algorithm] = &[
+    surrogate::ALGORITHM,
+    surrogate::FRONT,
     ppo::DEFAULT,
     ppo::PAPER,
     evolution::ALGORITHM,
     random::ALGORITHM,
 ];
 
-/// Builds a controller for a space. `budget` is the number of proposals planned.
-pub fn build(
-    spec: &ControllerSpec,
-    space: &Space,
-    seed: u64,
-    budget: u64,
-) -> Result<Box<dyn Controller>, BuildError> {
-    let setup = Setup {
-        choices: space.decisions().iter().map(|d| d.choices.len()).collect(),
-        seed,
-        budget,
-    };
-    build_for(spec, &setup)
+/// Builds a controller.
+pub fn build(spec: &ControllerSpec, setup: &Setup) -> Result<Box<dyn Controller>, BuildError> {
+    let (algorithm, values) = checked(spec)?;
+    Ok((algorithm.make)(&values, setup))
 }
 
-pub(crate) fn build_for(
-    spec: &ControllerSpec,
-    setup: &Setup,
-) -> Result<Box<dyn Controller>, BuildError> {
+impl ControllerSpec {
+    /// Checks the algorithm's name and its settings, before there is anything to build it for.
+    pub fn check(&self) -> Result<(), BuildError> {
+        checked(self).map(|_| ())
+    }
+}
+
+fn checked(spec: &ControllerSpec) -> Result<(&'static Algorithm, Values), BuildError> {
     let algorithm = ALGORITHMS
         .iter()
         .find(|a| a.name == spec.algorithm)
@@ -219,7 +208,7 @@ pub(crate) fn build_for(
             known: names(ALGORITHMS.iter().map(|a| a.name)),
         })?;
     let values = Values::check(algorithm, &spec.settings)?;
-    Ok((algorithm.make)(&values, setup))
+    Ok((algorithm, values))
 }
 
 fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {

@@ -15,7 +15,7 @@ mod trial;
 
 pub use controller::{
     ALGORITHMS, Algorithm, BuildError, Controller, ControllerSpec, Diagnostics, Observation,
-    RestoreError, Setting, build,
+    RestoreError, Setting, Setup, build,
 };
 pub use event::{
     Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Int8Accuracy, Proposal, VERSION,

@@ -135,6 +135,9 @@ pub enum StudyError {
         /// What people call the job.
         job: String,
     },
+    /// Searching was begun before there was a target.
+    #[error("the study has no target to search for yet")]
+    NoTarget,
     /// A file of the study's folder.
     #[error("{path}: can't {action}: {source}", path = path.display())]
     Io {
@@ -172,6 +175,7 @@ impl StudyError {
             | Self::TooManyFailures { .. }
             | Self::JobLost { .. }
             | Self::WrongAnswer { .. }
+            | Self::NoTarget
             | Self::Program(_) => Cause::Program,
         }
     }

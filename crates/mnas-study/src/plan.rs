@@ -266,7 +266,7 @@ impl Plan {
     pub fn check(&self) -> Result<(), PlanError> {
         self.check_ranges()?;
         let space = self.space()?;
-        mnas_search::build(&self.controller, &space, self.seed, self.trials)?;
+        self.controller.check()?;
         let target = match &self.target {
             Target::Reference { name } => Some(name),
             Target::Fixed { .. } => None,

@@ -1,8 +1,8 @@
 //! The suite that every search algorithm passes.
 
-use mnas_search::{Controller, ControllerSpec, Observation, Space, build};
+use mnas_search::{Controller, ControllerSpec, Observation, Setup, Space, build};
 
-use crate::landscape::{Kind, Landscape};
+use crate::landscape::{Kind, Landscape, OBJECTIVE};
 
 const SEED: u64 = 7;
 const BATCH: u64 = 6;
@@ -30,7 +30,10 @@ struct Subject<'a> {
 
 impl Subject<'_> {
     fn fresh(&self) -> Box<dyn Controller> {
-        build(self.spec, self.space, SEED, BATCH * BATCHES).expect("the algorithm can be built")
+        let setup = Setup::of(self.space, OBJECTIVE)
+            .seed(SEED)
+            .planned(BATCH * BATCHES, BATCH);
+        build(self.spec, &setup).expect("the algorithm can be built")
     }
 
     fn restored(&self, snapshot: &str) -> Box<dyn Controller> {

@@ -4,7 +4,7 @@
 //! noise of 0.005: what accuracies of short trainings look like.
 
 use mnas_net::{Purpose, Stream, stream};
-use mnas_search::{ControllerSpec, Observation, Space, build};
+use mnas_search::{ControllerSpec, Objective, ObjectiveKind, Observation, Setup, Space, build};
 
 /// Standard deviation of a measurement's noise.
 pub const NOISE: f64 = 0.005;
@@ -12,6 +12,12 @@ pub const NOISE: f64 = 0.005;
 pub const SPREAD: f64 = 0.02;
 /// Mean true reward of random samples.
 pub const CENTRE: f64 = 0.7;
+
+/// The objective that controllers are built for; a landscape gives rewards and nothing else.
+pub const OBJECTIVE: Objective = Objective {
+    kind: ObjectiveKind::SOFT,
+    target_ms: 10.0,
+};
 
 /// What rewards depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +151,10 @@ pub fn search(
     seed: u64,
     (budget, batch): (u64, u64),
 ) -> Vec<f64> {
-    let mut controller = build(controller, space, seed, budget).expect("a known controller");
+    let setup = Setup::of(space, OBJECTIVE)
+        .seed(seed)
+        .planned(budget, batch);
+    let mut controller = build(controller, &setup).expect("a known controller");
     let mut rewards = vec![];
     let trials: Vec<u64> = (0..budget).collect();
     for batch in trials.chunks(batch as usize) {

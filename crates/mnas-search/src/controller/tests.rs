@@ -1,14 +1,19 @@
 use super::*;
+use crate::{Objective, ObjectiveKind};
 
 /// Settings by name.
 type Overrides<'a> = &'a [(&'a str, f64)];
 
 fn setup() -> Setup {
-    Setup {
-        choices: vec![3, 1, 2],
-        seed: 1,
-        budget: 100,
-    }
+    over(vec![3, 1, 2])
+}
+
+fn over(choices: Vec<usize>) -> Setup {
+    let objective = Objective {
+        kind: ObjectiveKind::SOFT,
+        target_ms: 10.0,
+    };
+    Setup::new(choices, objective).seed(1).planned(100, 6)
 }
 
 fn try_build(algorithm: &str, settings: Overrides) -> Result<Box<dyn Controller>, BuildError> {
@@ -19,7 +24,7 @@ fn try_build(algorithm: &str, settings: Overrides) -> Result<Box<dyn Controller>
             .map(|(k, v)| ((*k).to_owned(), *v))
             .collect(),
     };
-    build_for(&spec, &setup())
+    build(&spec, &setup())
 }
 
 #[test]
@@ -39,7 +44,7 @@ fn what_is_unknown_or_out_of_range_is_refused() {
         (
             "pso",
             &[],
-            "unknown algorithm \"pso\"; known: ppo, ppo-paper, evolution, random",
+            "unknown algorithm \"pso\"; known: surrogate, surrogate-front, ppo, ppo-paper, evolution, random",
         ),
         (
             "evolution",
@@ -90,11 +95,8 @@ fn a_space_without_choices_is_no_trouble() {
                 algorithm: algorithm.name.into(),
                 settings: BTreeMap::new(),
             };
-            let setup = Setup {
-                choices: choices.clone(),
-                ..setup()
-            };
-            let mut controller = build_for(&spec, &setup).unwrap();
+            let setup = over(choices.clone());
+            let mut controller = build(&spec, &setup).unwrap();
             for trial in 0..30 {
                 let tokens = controller.propose(trial);
                 assert_eq!(tokens, vec![0; choices.len()]);
@@ -133,11 +135,8 @@ fn evolution_mutates_one_decision_of_a_good_parent() {
         ]
         .into(),
     };
-    let setup = Setup {
-        choices: vec![4; 5],
-        ..setup()
-    };
-    let mut controller = build_for(&spec, &setup).unwrap();
+    let setup = over(vec![4; 5]);
+    let mut controller = build(&spec, &setup).unwrap();
     let best = vec![1u16; 5];
     let member = |trial: u64| Observation {
         trial,

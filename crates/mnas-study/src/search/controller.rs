@@ -1,6 +1,6 @@
 //! The controller as the study left it.
 
-use mnas_search::{Controller, build};
+use mnas_search::{Controller, Setup, build};
 
 use crate::error::StudyError;
 use crate::session::Session;
@@ -13,7 +13,11 @@ pub(super) fn rebuild(session: &Session<'_>) -> Result<Box<dyn Controller>, Stud
     let study = session.study();
     // The number of trials as planned, also after an extension: a controller whose settings follow
     // from it must stay the same one.
-    let built = build(&plan.controller, session.space(), plan.seed, plan.trials);
+    let objective = study.objective().ok_or(StudyError::NoTarget)?;
+    let setup = Setup::of(session.space(), objective)
+        .seed(plan.seed)
+        .planned(plan.trials, u64::from(plan.batch));
+    let built = build(&plan.controller, &setup);
     let mut controller = built.map_err(crate::plan::PlanError::from)?;
     match study.snapshot().filter(|s| !s.is_empty()) {
         Some(snapshot) => controller.restore(snapshot)?,

@@ -1,0 +1,164 @@
+//! What every algorithm is built from: decisions and numbers, never a network.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Decision, Objective, Space};
+
+/// A name for what a sample stands for: equal networks, equal name.
+type NameOf = Arc<dyn Fn(&[u16]) -> u64 + Send + Sync>;
+
+/// What every algorithm is built from.
+#[derive(Clone)]
+pub struct Setup {
+    /// Number of choices of each decision.
+    pub(crate) choices: Vec<usize>,
+    /// Whether the choices of each decision are numbers in rising or falling order.
+    pub(crate) ordered: Vec<bool>,
+    /// Decisions of one kind have one number: the same question asked of different blocks.
+    pub(crate) kinds: Vec<usize>,
+    /// Seed of the study.
+    pub(crate) seed: u64,
+    /// Number of proposals planned.
+    pub(crate) budget: u64,
+    /// Proposals of a batch: what may be proposed before the first of them is observed.
+    pub(crate) batch: u64,
+    /// What the study maximises.
+    pub(crate) objective: Objective,
+    name_of: NameOf,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("choices", &self.choices)
+            .field("ordered", &self.ordered)
+            .field("kinds", &self.kinds)
+            .field("seed", &self.seed)
+            .field("budget", &self.budget)
+            .field("batch", &self.batch)
+            .field("objective", &self.objective)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    /// Decisions with these numbers of choices, where different samples are different things. Seed
+    /// 0, a budget of 100 proposals, one at a time.
+    pub fn new(choices: Vec<usize>, objective: Objective) -> Setup {
+        Setup {
+            ordered: vec![false; choices.len()],
+            kinds: (0..choices.len()).collect(),
+            choices,
+            seed: 0,
+            budget: 100,
+            batch: 1,
+            objective,
+            name_of: Arc::new(|tokens| fnv(tokens.iter().flat_map(|t| t.to_le_bytes()))),
+        }
+    }
+
+    /// The decisions of a space, where samples of one network count as the same.
+    pub fn of(space: &Space, objective: Objective) -> Setup {
+        let decisions = space.decisions();
+        let mut setup = Setup::new(
+            decisions.iter().map(|d| d.choices.len()).collect(),
+            objective,
+        );
+        setup.ordered = decisions.iter().map(|d| in_order(&d.choices)).collect();
+        // `block3.kernel` and `block5.kernel` ask the same, if of as many choices.
+        let kind = |d: &Decision| {
+            let asked = d.name.rsplit('.').next().unwrap_or_default().to_owned();
+            (asked, d.choices.len())
+        };
+        let kinds: Vec<(String, usize)> = decisions.iter().map(kind).collect();
+        let first = |k| {
+            kinds
+                .iter()
+                .position(|other| other == k)
+                .unwrap_or_default()
+        };
+        setup.kinds = kinds.iter().map(first).collect();
+        let (plain, space) = (Arc::clone(&setup.name_of), space.clone());
+        setup.name_of = Arc::new(move |tokens| match space.decode(tokens) {
+            Ok(spec) => fnv(spec.hash().bytes()),
+            Err(_) => plain(tokens),
+        });
+        setup
+    }
+
+    /// Where all decisions ask the same of different places, with the same choices.
+    ///
+    /// # Panics
+    /// If they have different numbers of choices.
+    #[must_use]
+    pub fn alike(mut self) -> Setup {
+        assert!(self.choices.windows(2).all(|pair| pair[0] == pair[1]));
+        self.kinds.fill(0);
+        self
+    }
+
+    /// With this seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Setup {
+        self.seed = seed;
+        self
+    }
+
+    /// For `budget` proposals in batches of `batch`.
+    #[must_use]
+    pub fn planned(mut self, budget: u64, batch: u64) -> Setup {
+        self.budget = budget;
+        self.batch = batch.max(1);
+        self
+    }
+
+    /// The name of what a sample stands for.
+    pub(crate) fn name_of(&self, tokens: &[u16]) -> u64 {
+        (self.name_of)(tokens)
+    }
+}
+
+/// Whether choices are numbers that rise or fall.
+fn in_order(choices: &[String]) -> bool {
+    let numbers: Option<Vec<f64>> = choices.iter().map(|c| c.parse().ok()).collect();
+    numbers.is_some_and(|n| n.is_sorted() || n.is_sorted_by(|a, b| a >= b))
+}
+
+/// FNV-1a, 64 bits.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ObjectiveKind;
+
+    #[test]
+    fn a_space_gives_order_and_names() {
+        let text = "stem_k3_s1_c8\n{ds,ir_e3}_r1_k{3,5}_s2_c{8,16}_skip{identity,none}\n\
+                    ds_r1_k{3,5}_s2_c16\nhead_c16";
+        let space = Space::parse("toy", text).unwrap();
+        let objective = Objective {
+            kind: ObjectiveKind::SOFT,
+            target_ms: 1.0,
+        };
+        let setup = Setup::of(&space, objective);
+        assert_eq!(setup.choices, [2, 2, 2, 2, 2]);
+        assert_eq!(setup.ordered, [false, true, true, false, true]);
+        assert_eq!(setup.kinds, [0, 1, 2, 3, 1]);
+        // A skip can't matter at a stride; a kernel does.
+        assert_eq!(
+            setup.name_of(&[1, 0, 0, 0, 0]),
+            setup.name_of(&[1, 0, 0, 1, 0])
+        );
+        assert_ne!(
+            setup.name_of(&[1, 0, 0, 0, 0]),
+            setup.name_of(&[1, 1, 0, 0, 0])
+        );
+        assert!(!in_order(&["3".into(), "1".into(), "2".into()]));
+    }
+}
