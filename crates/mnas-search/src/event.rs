@@ -57,6 +57,10 @@ pub struct FinalEntry {
 /// What full training and measuring gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful exist, and boxes would show in every reader"
+)]
 pub enum FinalOutcome {
     /// Trained in full and measured.
     Done {

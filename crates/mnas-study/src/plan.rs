@@ -265,7 +265,7 @@ impl Plan {
     /// The first [`PlanError`].
     pub fn check(&self) -> Result<(), PlanError> {
         self.check_ranges()?;
-        let space = self.space()?;
+        self.space()?;
         self.controller.check()?;
         let target = match &self.target {
             Target::Reference { name } => Some(name),

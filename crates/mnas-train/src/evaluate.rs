@@ -83,7 +83,7 @@ pub struct AnswerError {
 pub fn evaluate_with<E: From<AnswerError>>(
     split: &Split,
     classes: usize,
-    answer: &mut dyn FnMut(&[u8]) -> Result<Vec<f32>, E>,
+    mut answer: impl FnMut(&[u8]) -> Result<Vec<f32>, E>,
 ) -> Result<Evaluation, E> {
     let mut tally = Tally::new(classes);
     for i in 0..split.len() {
