@@ -69,6 +69,17 @@ pub(crate) fn significant(value: f64) -> String {
     }
 }
 
+/// The median of values, where there are any.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}
+
 /// `1 trial`, `2 trials`.
 pub(crate) fn count(n: u64, noun: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
@@ -114,6 +125,9 @@ mod tests {
             (duration(-1.0), "unknown"),
             (count(1, "trial"), "1 trial"),
             (count(2000, "trial"), "2,000 trials"),
+            (format!("{:?}", median(vec![3.0, 1.0, 2.0])), "Some(2.0)"),
+            (format!("{:?}", median(vec![3.0, 1.0])), "Some(2.0)"),
+            (format!("{:?}", median(vec![])), "None"),
             (clip("abcdef", 4), "abc…"),
             (clip("abcd", 4), "abcd"),
         ];

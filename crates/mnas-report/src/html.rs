@@ -11,12 +11,12 @@ pub(crate) mod check;
 pub(crate) mod palette;
 mod policy;
 mod search;
-mod tables;
+pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 mod winner;
 
-use crate::format::{ms, percent, si, significant};
+use crate::format::{count, ms, percent, si, significant, thousands};
 use crate::plot::CHART_CSS;
 use crate::provenance::origins;
 use crate::view::View;
@@ -133,6 +133,7 @@ fn key_figures(view: &View) -> Markup {
     }
 }
 
+/// Where each kind of number comes from, and the whole plan.
 fn provenance(view: &View) -> Markup {
     let plan = serde_json::to_string_pretty(&view.facts.plan).unwrap_or_default();
     html! {
@@ -151,8 +152,41 @@ fn provenance(view: &View) -> Markup {
                     }
                 }
             }
+            (devices(view))
             @if !view.facts.plan.is_null() {
                 details { summary { "The whole plan, as the study stored it" } pre { (plan) } }
+            }
+        }
+    }
+}
+
+/// How steady each source of latencies was in the search.
+fn devices(view: &View) -> Markup {
+    if view.devices.is_empty() {
+        return html! {};
+    }
+    html! {
+        h3 id="devices" { "Devices" }
+        div class="scroll" {
+            table {
+                caption {
+                    "Sources of latencies in the search. Spread is the median over the networks of the interquartile range as a share of the median."
+                    @if view.device_failures > 0 {
+                        " " (count(view.device_failures, "network")) " failed on the device or could not be timed steadily."
+                    }
+                }
+                thead { tr {
+                    th scope="col" { "Source" } th scope="col" class="n" { "Networks" }
+                    th scope="col" class="n" { "Spread" } th scope="col" class="n" { "Noisy" }
+                    th scope="col" class="n" { "Samples dropped" }
+                } }
+                tbody { @for d in &view.devices { tr {
+                    td { (d.source) }
+                    td class="n" { (thousands(d.networks)) }
+                    td class="n" { (d.spread.filter(|_| !d.predicted).map_or("–".into(), percent)) }
+                    td class="n" { (thousands(d.noisy)) }
+                    td class="n" { (thousands(d.dropped)) }
+                } } }
             }
         }
     }

@@ -28,8 +28,9 @@ pub use html::html;
 pub use plot::calibration::{Prediction, calibration_chart};
 pub use text::text;
 pub use view::{
-    Architecture, BatchView, Belief, Facts, FailureView, FinalView, LatencyView, Stage, StageKind,
-    State, Step, StepRole, Totals, TrialView, View, Winner,
+    Architecture, BatchView, Belief, BeliefHistory, DeviceView, Facts, FailureView, FinalView,
+    Importance, LatencyView, Stage, StageKind, State, Step, StepRole, Totals, TrialView, View,
+    Winner,
 };
 
 #[cfg(test)]

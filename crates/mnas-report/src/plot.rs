@@ -3,22 +3,29 @@
 //! Colours are classes of one style sheet (`assets/chart.css`) whose variables follow light and
 //! dark; [`standalone`] writes the light ones out for files.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use maud::{Markup, PreEscaped, Render, html};
 
 pub(crate) mod axis;
+pub(crate) mod belief;
 pub(crate) mod blocks;
 pub(crate) mod calibration;
 pub(crate) mod controller;
+pub(crate) mod curve;
+pub(crate) mod importance;
 pub(crate) mod latency;
 pub(crate) mod legend;
 pub(crate) mod reward;
 pub(crate) mod scatter;
+pub(crate) mod strip;
 #[cfg(test)]
 mod tests;
 
 use axis::Axis;
+
+use crate::view::beliefs::evenly;
 
 /// Style of everything in a chart.
 pub(crate) const CHART_CSS: &str = include_str!("assets/chart.css");
@@ -26,6 +33,9 @@ pub(crate) const CHART_CSS: &str = include_str!("assets/chart.css");
 /// Above this many points a chart draws its crowd as one path: a page of 10,000 trials stays
 /// small and quick, but only the points that matter answer to the pointer.
 pub(crate) const POINTS_MAX: usize = 1_500;
+
+/// Points of a line at most.
+pub(crate) const LINE_POINTS_MAX: usize = 600;
 
 /// A length in pixels, written with at most one decimal.
 #[derive(Debug, Clone, Copy)]
@@ -223,21 +233,49 @@ pub(crate) fn stair(points: &[(f64, f64)]) -> String {
     line(&corners)
 }
 
-/// Paths that a crowd is split into, so that where dots lie on dots the colour deepens.
-const LAYERS: usize = 8;
+/// Steps of density in which a crowd is drawn: the first holds every place, each further one those
+/// with at least four times as many dots as the one before.
+const DENSITIES: u32 = 4;
 
-/// A crowd of round dots: strokes of no length with round ends, in a few translucent paths.
+/// Side of the cells in which a crowd's dots are counted, half a dot's width.
+const CELL: f64 = 2.0;
+
+/// A crowd of round dots: strokes of no length with round ends, in a few translucent paths, so that
+/// where dots lie on dots the colour deepens. Dots that fall into one cell are drawn once per step
+/// of density, so that a hundred thousand take hardly more room than ten thousand.
 pub(crate) fn crowd(points: &[(f64, f64)]) -> Markup {
+    let mut cells: BTreeMap<(i32, i32), u32> = BTreeMap::new();
+    for (x, y) in points {
+        let cell = ((x / CELL).round() as i32, (y / CELL).round() as i32);
+        *cells.entry(cell).or_insert(0) += 1;
+    }
+    let step = |density: u32| {
+        let least = 4u32.pow(density);
+        let dense = cells.iter().filter(move |c| *c.1 >= least);
+        dense
+            .map(|(c, _)| (f64::from(c.0) * CELL, f64::from(c.1) * CELL))
+            .collect::<Vec<(f64, f64)>>()
+    };
     html! {
-        @for layer in 0..LAYERS.min(points.len()) {
-            path class="crowd" d=(dots(points.iter().skip(layer).step_by(LAYERS))) {}
+        @for path in (0..DENSITIES).map(step).filter(|p| !p.is_empty()) {
+            path class="crowd" d=(dots(&path)) {}
         }
     }
 }
 
-fn dots<'a>(points: impl Iterator<Item = &'a (f64, f64)>) -> String {
+fn dots(points: &[(f64, f64)]) -> String {
     points
+        .iter()
         .map(|(x, y)| format!("M{} {}h0", Px(*x), Px(*y)))
+        .collect()
+}
+
+/// Points of a line, at most so many, the last among them: more than a pixel can show only makes
+/// the page heavy.
+pub(crate) fn thinned<T: Copy>(points: &[T], most: usize) -> Vec<T> {
+    evenly(points.len(), most)
+        .into_iter()
+        .map(|i| points[i])
         .collect()
 }
 

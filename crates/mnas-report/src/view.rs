@@ -1,19 +1,25 @@
 //! What a report says about a study, as plain data: computed once from the folded study, printed
 //! as text, HTML, figures or JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use mnas_search::{Space, Study};
+use mnas_search::{CurvePoint, Space, Study};
 use serde::{Deserialize, Serialize};
 
 mod architecture;
+pub(crate) mod beliefs;
+mod devices;
 mod facts;
 mod finals;
+mod importance;
 mod search;
 #[cfg(test)]
 mod tests;
 
 pub use architecture::{Architecture, Stage, StageKind, Step, StepRole};
+pub use beliefs::BeliefHistory;
+pub use devices::DeviceView;
+pub use importance::Importance;
 
 /// A study as a report shows it. Its JSON is `mnas report --json`: totals before details.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,20 +42,30 @@ pub struct View {
     pub batches: Vec<BatchView>,
     /// What the controller would choose after the last batch, where it has such beliefs.
     pub beliefs: Vec<Belief>,
+    /// The same over the batches.
+    pub belief_history: Vec<BeliefHistory>,
+    /// Which decisions explain accuracy and latency, where enough networks are trained.
+    pub importance: Vec<Importance>,
+    /// Sources of latencies in the search.
+    pub devices: Vec<DeviceView>,
+    /// Networks that failed because the device broke, refused them or was too unstable.
+    pub device_failures: u64,
 }
 
 impl View {
     /// The view of a study, finished or not.
     pub fn of(study: &Study) -> Self {
-        let space = facts::space(study);
-        let facts = facts::facts(study, space.as_ref());
         let trials = search::trials(study);
-        let by_id = |id: u64| trials.iter().find(|t| t.trial == id).cloned();
+        let space = facts::space(study);
+        let decisions = space.as_ref().map_or(&[][..], Space::decisions);
+        let facts = facts::facts(study, space.as_ref());
+        let by_id = |id: u64| trials.get(usize::try_from(id).ok()?).cloned();
         let front: Vec<TrialView> = study.front().iter().filter_map(|t| by_id(t.id)).collect();
         let best = study.best_within_target().or_else(|| study.best());
         let best = best.and_then(|t| by_id(t.id));
         let finals = finals::finals(study);
         let winner = finals::winner(study, &facts, best.as_ref(), &finals);
+        let (devices, device_failures) = devices::devices(study);
         Self {
             totals: search::totals(study, &trials, &finals),
             facts,
@@ -58,9 +74,18 @@ impl View {
             winner,
             finals,
             batches: search::batches(study),
-            beliefs: search::beliefs(study, space.as_ref().map_or(&[], Space::decisions)),
+            beliefs: beliefs::beliefs(study, decisions),
+            belief_history: beliefs::history(study, decisions),
+            importance: importance::importance(study, decisions),
+            devices,
+            device_failures,
             trials,
         }
+    }
+
+    /// Numbers of the trials on the front, for quick look-up.
+    pub(crate) fn front_ids(&self) -> BTreeSet<u64> {
+        self.front.iter().map(|t| t.trial).collect()
     }
 
     /// The name of a latency axis, which tells where no latency was measured.
@@ -291,6 +316,10 @@ pub struct FinalView {
     pub macs: Option<u64>,
     /// Epochs trained.
     pub epochs: Option<f64>,
+    /// Training curve.
+    pub curve: Vec<CurvePoint>,
+    /// Kept latency samples, milliseconds, in the order they were taken.
+    pub samples_ms: Vec<f64>,
     /// Files written for it.
     pub files: Vec<String>,
     /// Why there is no result.

@@ -21,6 +21,13 @@ pub(crate) const COLOURS: &[(&str, &str, &str)] = &[
     ("separable", "#d7ecd9", "#24412c"),
     ("bottleneck", "#d5e5f5", "#1f3b57"),
     ("gate", "#f3dceb", "#4b2942"),
+    ("fourth", "#2f7d4f", "#6cc08b"),
+    ("choice-0", "#1463a5", "#5aa5e2"),
+    ("choice-1", "#9cc6ea", "#2c5f8c"),
+    ("choice-2", "#d9812a", "#e8a45c"),
+    ("choice-3", "#7b3fa0", "#b583d8"),
+    ("choice-4", "#5c9e70", "#6cc08b"),
+    ("choice-5", "#a5abb3", "#6d7884"),
 ];
 
 /// The style sheet that gives every colour its name, in light and dark.
@@ -81,7 +88,7 @@ mod tests {
                 }
             }
         }
-        for mark in ["front", "winner", "reference", "link", "dot"].map(of) {
+        for mark in ["front", "winner", "reference", "fourth", "link", "dot"].map(of) {
             for (a, b) in [(mark.1, of("card").1), (mark.2, of("card").2)] {
                 assert!(contrast(a, b) >= 3.0, "{}: {:.2}", mark.0, contrast(a, b));
             }

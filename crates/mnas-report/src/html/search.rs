@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::{responsive, unbroken};
 use crate::format::{count, significant, thousands};
-use crate::plot::{POINTS_MAX, controller, latency, reward, scatter};
-use crate::view::{Belief, State, View};
+use crate::plot::{POINTS_MAX, belief, controller, importance, latency, reward, scatter};
+use crate::view::{Belief, BeliefHistory, State, View};
 use crate::words;
 
 /// The scatter.
@@ -74,7 +74,51 @@ pub(super) fn section(view: &View) -> Markup {
                     "How undecided the controller is after each batch: 1 is an even choice, 0 a certain one."
                 } }
             }
+            (importances(view))
+            (histories(&view.belief_history))
             (beliefs(&view.beliefs))
+        }
+    }
+}
+
+/// Which decisions matter.
+fn importances(view: &View) -> Markup {
+    let Some(wide) = importance::importance(view, 760.0) else {
+        return html! {};
+    };
+    html! {
+        h3 id="importance" { "What the search space's decisions explain" }
+        figure {
+            div class="wide" { (wide) }
+            div class="narrow" { (importance::importance(view, 360.0).unwrap_or_default()) }
+            figcaption {
+                "Share of the variance over the trained networks that a decision explains alone, by a one-way analysis of "
+                "variance corrected for the number of choices (epsilon squared). Interactions aren't told apart, and decisions that the "
+                "controller moved together share their credit."
+                @if view.importance.len() > importance::SHOWN {
+                    " The " (importance::SHOWN) " largest of " (view.importance.len()) "."
+                }
+            }
+        }
+    }
+}
+
+/// What the controller would have chosen, decision by decision, over the trials.
+fn histories(list: &[BeliefHistory]) -> Markup {
+    let Some(last) = list.first().and_then(|h| h.moments.last()) else {
+        return html! {};
+    };
+    html! {
+        details id="beliefs" {
+            summary { "What the controller would have chosen, over the trials (" (count(list.len() as u64, "decision")) ")" }
+            p class="note" {
+                "Height is probability, from left to right the trials up to " (last.0) "; the figures are the last."
+            }
+            div class="multiples" {
+                @for history in list {
+                    figure { figcaption { (history.decision) } (belief::belief(history)) }
+                }
+            }
         }
     }
 }

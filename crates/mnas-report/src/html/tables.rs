@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use mnas_search::CurvePoint;
 
+use super::responsive;
 use crate::format::{count, ms, percent, si, significant, thousands};
-use crate::view::{FinalView, State, TrialView, View};
+use crate::plot::curve::{self, SERIES};
+use crate::plot::strip::{self, Strip};
+use crate::view::{FinalView, LatencyView, State, TrialView, View};
 
 /// Trials listed at most: the front, the finalists and those of greatest reward.
 const ROWS_MAX: usize = 1_000;
@@ -42,7 +46,56 @@ pub(super) fn finals(view: &View) -> Markup {
                     tbody { @for f in &view.finals { (final_row(f, wins(f))) } }
                 }
             }
+            (final_charts(view))
         }
+    }
+}
+
+/// The first four networks of the final round that have a result.
+fn charted(view: &View) -> impl Iterator<Item = &FinalView> {
+    let done = view.finals.iter().filter(|f| f.latency.is_some());
+    done.take(SERIES.len())
+}
+
+/// Their latency samples.
+pub(crate) fn final_strips(view: &View, width: f64) -> Option<Markup> {
+    let strips: Vec<Strip<'_>> = charted(view)
+        .filter_map(|f| Some(strip_of(&f.name, f.latency.as_ref()?, &f.samples_ms)))
+        .collect();
+    strip::strips(&strips, view.facts.target_ms, width)
+}
+
+/// Their training curves, in the same colours.
+pub(crate) fn final_curves(view: &View, size: (f64, f64)) -> Option<Markup> {
+    let named: Vec<(String, &[CurvePoint])> =
+        charted(view).map(|f| (f.name.clone(), &*f.curve)).collect();
+    curve::curves(&named, size)
+}
+
+fn final_charts(view: &View) -> Markup {
+    let strips = responsive((500.0, 0.0), (360.0, 0.0), |s| final_strips(view, s.0));
+    let curves = responsive((500.0, 340.0), (360.0, 320.0), |s| final_curves(view, s));
+    html! {
+        div class="pair" {
+            @if let Some(chart) = strips {
+                figure {
+                    (chart)
+                    figcaption { "Latency samples in the order they were taken, from top to bottom; the bar is the median, the band the middle half." }
+                }
+            }
+            @if let Some(chart) = curves { figure { (chart) figcaption { "Full training, by epoch." } } }
+        }
+    }
+}
+
+/// A row of a strip plot.
+fn strip_of<'a>(name: &str, latency: &LatencyView, samples_ms: &'a [f64]) -> Strip<'a> {
+    Strip {
+        name: name.into(),
+        samples_ms,
+        median_ms: latency.median_ms,
+        p25_ms: latency.p25_ms,
+        iqr_ms: latency.iqr_ms,
     }
 }
 
@@ -137,9 +190,9 @@ pub(super) fn trials(view: &View) -> Markup {
 fn listed(view: &View) -> Vec<&TrialView> {
     let mut order: Vec<&TrialView> = view.trials.iter().collect();
     if order.len() > ROWS_MAX {
+        let front = view.front_ids();
         let first = |t: &TrialView| {
-            view.front.iter().any(|f| f.trial == t.trial)
-                || view.finals.iter().any(|f| f.trial == Some(t.trial))
+            front.contains(&t.trial) || view.finals.iter().any(|f| f.trial == Some(t.trial))
         };
         order.sort_by_cached_key(|t| {
             // Greatest reward first; total_cmp's order as an integer, reversed.
@@ -149,7 +202,7 @@ fn listed(view: &View) -> Vec<&TrialView> {
             (!first(t), std::cmp::Reverse(key), t.trial)
         });
         order.truncate(ROWS_MAX);
-        order.sort_by_key(|t| t.trial);
+        order.sort_unstable_by_key(|t| t.trial);
     }
     order
 }

@@ -34,6 +34,19 @@ impl Axis {
         }
     }
 
+    /// An axis that ends exactly where `range` does, with round ticks inside.
+    pub(crate) fn exactly(range: Range, ticks: usize, from_px: f64, to_px: f64) -> Self {
+        let whole = Self::new(range, ticks, from_px, to_px);
+        if !(range.low.is_finite() && range.high > range.low) {
+            return whole;
+        }
+        Self {
+            low: range.low,
+            high: range.high,
+            ..whole
+        }
+    }
+
     /// Pixel of a value; values beyond the axis lie on its end.
     pub(crate) fn px(&self, value: f64) -> f64 {
         let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
@@ -59,8 +72,8 @@ impl Axis {
     /// Tick values with their labels, `scale` times the value (100 for percent).
     pub(crate) fn ticks(&self, scale: f64) -> Vec<(f64, String)> {
         let decimals = decimals(self.step * scale);
-        let count = ((self.high - self.low) / self.step).round() as i64;
-        let first = (self.low / self.step).round();
+        let first = (self.low / self.step - 1e-6).ceil();
+        let count = ((self.high / self.step + 1e-6).floor() - first) as i64;
         (0..=count)
             .map(|i| {
                 let value = (first + i as f64) * self.step;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::axis::{Axis, Range};
-use super::{Frame, Labelled, line};
+use super::{Frame, LINE_POINTS_MAX, Labelled, line, thinned};
 use crate::view::View;
 
 /// The controller's entropy over batches, or nothing where it tells none twice.
@@ -29,7 +29,8 @@ pub(crate) fn entropy(view: &View, size: (f64, f64)) -> Option<Markup> {
         frame.bottom(),
         frame.top,
     );
-    let at: Vec<(f64, f64)> = points.iter().map(|p| (x.px(p.0), y.px(p.1))).collect();
+    let at = thinned(&points, LINE_POINTS_MAX);
+    let at: Vec<(f64, f64)> = at.iter().map(|p| (x.px(p.0), y.px(p.1))).collect();
     let body = html! {
         (frame.axes(
             &Labelled { axis: &x, name: "trial", scale: 1.0 },

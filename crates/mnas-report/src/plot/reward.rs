@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, Range};
 use super::legend::{Key, Legend};
-use super::{Frame, Labelled, Mark, POINTS_MAX, line, stair};
+use super::{Frame, LINE_POINTS_MAX, Labelled, Mark, POINTS_MAX, line, stair, thinned};
 use crate::format::significant;
 use crate::view::{State, TrialView, View};
 
@@ -41,8 +41,8 @@ pub(crate) fn rewards(view: &View, size: (f64, f64)) -> Option<Markup> {
         (points(&rewarded, &frame, &x, &y))
         path class="best" d=(stair(&best_so_far(&rewarded, &x, &y))) {}
         @if average.len() > 1 {
-            @let at: Vec<(f64, f64)> =
-                average.iter().map(|(t, r)| (x.px(*t as f64), y.px(*r))).collect();
+            @let at: Vec<(f64, f64)> = thinned(&average, LINE_POINTS_MAX)
+                .iter().map(|(t, r)| (x.px(*t as f64), y.px(*r))).collect();
             path class="average" d=(line(&at)) {}
         }
     };

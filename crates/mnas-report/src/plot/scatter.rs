@@ -14,8 +14,21 @@ struct Point {
     latency_ms: f64,
     accuracy: f64,
     trial: Option<u64>,
-    title: String,
+    /// The name of a fully trained network; a trial is named by its number.
+    name: Option<String>,
     mark: Mark,
+}
+
+impl Point {
+    /// What is said at the pointer.
+    fn title(&self) -> String {
+        let (accuracy, latency) = (percent(self.accuracy), ms(self.latency_ms));
+        match (&self.name, self.trial) {
+            (Some(name), _) => format!("{name}, fully trained: {accuracy}, {latency}"),
+            (None, Some(trial)) => format!("trial {trial}: {accuracy}, {latency}"),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// The chart, or nothing where no network has both numbers.
@@ -39,10 +52,10 @@ pub(crate) fn scatter(view: &View, size: (f64, f64)) -> Option<Markup> {
         (points(&frame, &crowd, &x, &y))
         (links(view, &finals, &x, &y))
         @for p in finals.iter().filter(|p| p.mark != Mark::Winner) {
-            (p.mark.at(x.px(p.latency_ms), y.px(p.accuracy), p.trial, &p.title))
+            (p.mark.at(x.px(p.latency_ms), y.px(p.accuracy), p.trial, &p.title()))
         }
         @for p in crowd.iter().chain(&finals).filter(|p| p.mark == Mark::Winner) {
-            (p.mark.at(x.px(p.latency_ms), y.px(p.accuracy), p.trial, &p.title))
+            (p.mark.at(x.px(p.latency_ms), y.px(p.accuracy), p.trial, &p.title()))
         }
         (labels(view, &frame, &crowd, &finals, &x, &y))
     };
@@ -60,7 +73,8 @@ fn trials(view: &View) -> Vec<Point> {
         let w = view.winner.as_ref();
         w.is_some_and(|w| !w.fully_trained && w.trial == t.trial)
     };
-    let on_front = |t: &TrialView| view.front.iter().any(|f| f.trial == t.trial);
+    let front = view.front_ids();
+    let on_front = |t: &TrialView| front.contains(&t.trial);
     let trained = |t: &&TrialView| t.state == State::Done && t.duplicate_of.is_none();
     let point = |t: &TrialView| {
         let (latency_ms, accuracy) = (t.latency_ms?, t.accuracy?);
@@ -73,12 +87,7 @@ fn trials(view: &View) -> Vec<Point> {
             latency_ms,
             accuracy,
             trial: Some(t.trial),
-            title: format!(
-                "trial {}: {}, {}",
-                t.trial,
-                percent(accuracy),
-                ms(latency_ms)
-            ),
+            name: None,
             mark,
         })
     };
@@ -97,12 +106,7 @@ fn entry(view: &View, f: &FinalView) -> Option<Point> {
         latency_ms,
         accuracy,
         trial: None,
-        title: format!(
-            "{}, fully trained: {}, {}",
-            f.name,
-            percent(accuracy),
-            ms(latency_ms)
-        ),
+        name: Some(f.name.clone()),
         mark: match f.trial {
             Some(_) if wins => Mark::Winner,
             Some(_) => Mark::Finalist,
@@ -200,7 +204,7 @@ fn points(frame: &Frame, crowd: &[Point], x: &Axis, y: &Axis) -> Markup {
                     () if !x.shows(p.latency_ms) => Mark::Beyond,
                     () => Mark::Dot,
                 };
-                (mark.at(px, py.min(frame.bottom()), p.trial, &p.title))
+                (mark.at(px, py.min(frame.bottom()), p.trial, &p.title()))
             }
         } @else {
             @let shown: Vec<(f64, f64)> =
@@ -209,7 +213,7 @@ fn points(frame: &Frame, crowd: &[Point], x: &Axis, y: &Axis) -> Markup {
         }
         @for p in crowd.iter().filter(|p| p.mark == Mark::Front) {
             @let (px, py) = place(p);
-            (p.mark.at(px, py, p.trial, &p.title))
+            (p.mark.at(px, py, p.trial, &p.title()))
         }
     }
 }
@@ -217,7 +221,7 @@ fn points(frame: &Frame, crowd: &[Point], x: &Axis, y: &Axis) -> Markup {
 /// A thin line from where a finalist was in the search to where full training took it.
 fn links(view: &View, finals: &[Point], x: &Axis, y: &Axis) -> Markup {
     let before = |f: &FinalView| {
-        let t = view.trials.iter().find(|t| Some(t.trial) == f.trial)?;
+        let t = view.trials.get(usize::try_from(f.trial?).ok()?)?;
         Some((x.px(t.latency_ms?), y.px(t.accuracy?)))
     };
     let pairs = view.finals.iter().filter_map(|f| {

@@ -133,5 +133,62 @@ fn paths_of_lines_stairs_and_dots() {
     let points = [(0.0, 10.0), (5.04, 2.55), (8.0, 0.0)];
     assert_eq!(line(&points), "M0 10L5 2.5L8 0");
     assert_eq!(stair(&points), "M0 10L5 10L5 2.5L8 2.5L8 0");
-    assert_eq!(dots(points[..2].iter()), "M0 10h0M5 2.5h0");
+    assert_eq!(dots(&points[..2]), "M0 10h0M5 2.5h0");
+}
+
+#[test]
+fn a_crowd_deepens_where_dots_lie_on_dots_and_stays_small() {
+    let sparse = crowd(&[(0.0, 0.0), (20.0, 20.0)]).0;
+    assert_eq!(sparse.matches("<path").count(), 1);
+    assert!(sparse.contains("M0 0h0M20 20h0"), "{sparse}");
+    let dense: Vec<(f64, f64)> = (0..16).map(|_| (4.0, 4.0)).chain([(8.0, 8.0)]).collect();
+    let dense = crowd(&dense).0;
+    assert_eq!(dense.matches("M4 4h0").count(), 3, "1, 4 and 16 dots");
+    assert_eq!(dense.matches("M8 8h0").count(), 1);
+    let many: Vec<(f64, f64)> = (0..100_000u32)
+        .map(|i| (f64::from(i % 900), f64::from(i * 7 % 400)))
+        .collect();
+    let size = crowd(&many).0.len();
+    assert!(size < 2_000_000, "{size} bytes");
+    assert_eq!(thinned(&[1, 2, 3, 4, 5], 3), [1, 3, 5]);
+}
+
+#[test]
+fn every_sample_of_a_strip_is_a_dot_and_the_median_lies_among_them() {
+    let view = view(60);
+    let timed = view.finals.iter().filter(|f| f.latency.is_some()).take(4);
+    let samples: usize = timed.map(|f| f.samples_ms.len()).sum();
+    assert!(samples > 100);
+    let chart = crate::html::tables::final_strips(&view, 500.0).unwrap().0;
+    assert_eq!(chart.matches("h0").count(), samples);
+    let medians = chart.matches("class=\"median\"").count();
+    assert_eq!(chart.matches(" sample\"").count(), medians);
+    assert!(strip::strips(&[], Some(1.0), 500.0).is_none());
+}
+
+#[test]
+fn areas_of_a_belief_fill_the_height_at_every_moment() {
+    let history = &view(60).belief_history[0];
+    assert!(history.moments.len() >= 2);
+    for (_, p) in &history.moments {
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+    let picture = belief::belief(history).0;
+    let areas = picture.matches("<path class=\"choice-").count();
+    assert_eq!(areas, history.choices.len());
+    // The first area starts on the ground, the last reaches the top.
+    assert!(
+        picture.contains("L298 84") && picture.contains("L298 2"),
+        "{picture}"
+    );
+}
+
+#[test]
+fn curves_without_an_accuracy_are_no_chart() {
+    let none = mnas_search::CurvePoint {
+        epoch: 1.0,
+        loss: 0.5,
+        accuracy: None,
+    };
+    assert!(curve::curves(&[("a".into(), &[none])], (500.0, 300.0)).is_none());
 }

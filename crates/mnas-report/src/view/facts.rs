@@ -4,7 +4,7 @@
 //! report leaves it out. The whole plan is shown in any case.
 
 use mnas_net::Shape;
-use mnas_search::{Objective, ObjectiveKind, Outcome, Space, Study};
+use mnas_search::{LatencySource, Objective, ObjectiveKind, Outcome, Space, Study};
 use serde_json::Value;
 
 use super::Facts;
@@ -108,14 +108,13 @@ fn sources(study: &Study) -> Vec<String> {
         mnas_search::FinalOutcome::Done { latency, .. } => Some(latency),
         mnas_search::FinalOutcome::Failed(_) => None,
     });
-    let mut list: Vec<String> = vec![];
+    let mut list: Vec<&LatencySource> = vec![];
     for record in target.into_iter().chain(trials).chain(finals) {
-        let words = source(&record.source);
-        if !list.contains(&words) {
-            list.push(words);
+        if !list.contains(&&record.source) {
+            list.push(&record.source);
         }
     }
-    list
+    list.into_iter().map(source).collect()
 }
 
 /// The reward's formula with its numbers.

@@ -39,6 +39,8 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
         params: None,
         macs: None,
         epochs: None,
+        curve: vec![],
+        samples_ms: vec![],
         files: vec![],
         failure: None,
     };
@@ -68,6 +70,8 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
             view.params = Some(*params);
             view.macs = Some(*macs);
             view.epochs = curve.last().map(|p| p.epoch);
+            view.curve.clone_from(curve);
+            view.samples_ms.clone_from(&latency.samples_ms);
             view.files.clone_from(files);
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use mnas_search::{
-    Decision, Failure, FailureKind, LatencyRecord, LatencySource, Limit, Outcome, Study, Trial,
+    Failure, FailureKind, LatencyRecord, LatencySource, Limit, Outcome, Study, Trial,
 };
 
-use super::{BatchView, Belief, FailureView, FinalView, LatencyView, State, Totals, TrialView};
+use super::{BatchView, FailureView, FinalView, LatencyView, State, Totals, TrialView};
 use crate::format::thousands;
 
 /// Every proposal.
@@ -165,24 +165,4 @@ pub(super) fn batches(study: &Study) -> Vec<BatchView> {
             })
         })
         .collect()
-}
-
-/// The probabilities after the last batch seen, with the names of the space's decisions. Decisions
-/// that don't match them give none: wrong names would be worse.
-pub(super) fn beliefs(study: &Study, decisions: &[Decision]) -> Vec<Belief> {
-    let mut newest_first = study.batches().iter().rev();
-    let Some(last) = newest_first.find_map(|b| b.diagnostics.as_ref()) else {
-        return vec![];
-    };
-    let rows = &last.probabilities;
-    let mut pairs = decisions.iter().zip(rows);
-    let fits = decisions.len() == rows.len() && pairs.all(|(d, p)| d.choices.len() == p.len());
-    if !fits {
-        return vec![];
-    }
-    let named = |(d, p): (&Decision, &Vec<f64>)| Belief {
-        decision: d.name.clone(),
-        choices: d.choices.iter().cloned().zip(p.iter().copied()).collect(),
-    };
-    decisions.iter().zip(rows).map(named).collect()
 }

@@ -115,7 +115,7 @@ fn beliefs_have_the_names_of_the_decisions_they_fit() {
         choices: (0..rows[i].len()).map(|c| format!("choice {c}")).collect(),
     };
     let mut decisions: Vec<mnas_search::Decision> = (0..rows.len()).map(decision).collect();
-    let beliefs = search::beliefs(&study, &decisions);
+    let beliefs = beliefs::beliefs(&study, &decisions);
     assert_eq!(beliefs.len(), rows.len());
     for (belief, row) in beliefs.iter().zip(rows) {
         let told: Vec<f64> = belief.choices.iter().map(|c| c.1).collect();
@@ -134,8 +134,8 @@ fn beliefs_have_the_names_of_the_decisions_they_fit() {
     assert!(page.contains("What the controller would choose now (15 decisions)"));
 
     decisions[3].choices.push("one too many".into());
-    assert!(search::beliefs(&study, &decisions).is_empty());
-    assert!(search::beliefs(&study, &decisions[1..]).is_empty());
+    assert!(beliefs::beliefs(&study, &decisions).is_empty());
+    assert!(beliefs::beliefs(&study, &decisions[1..]).is_empty());
 }
 
 #[test]
