@@ -83,7 +83,7 @@ pub(super) fn section(view: &View) -> Markup {
 
 /// Which decisions matter.
 fn importances(view: &View) -> Markup {
-    let Some(wide) = importance::importance(view, 760.0) else {
+    let Some(wide) = importance::importance(view, 1030.0) else {
         return html! {};
     };
     html! {

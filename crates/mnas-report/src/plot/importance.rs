@@ -33,7 +33,8 @@ pub(crate) fn importance(view: &View, width: f64) -> Option<Markup> {
     // Names take what they need, bars the rest, and the figures stand behind the bars.
     let names = rows.iter().map(|r| r.decision.chars().count()).max();
     let left = (7.0 * names.unwrap_or(0) as f64 + 10.0).clamp(80.0, 0.42 * width);
-    let scale = width - left - 52.0;
+    // The longest bar fills the width; the figures tell the shares.
+    let scale = (width - left - 52.0) / rows[0].most();
     let name_chars = (left / 6.8) as usize;
     Some(html! {
         svg class="chart importance" xmlns="http://www.w3.org/2000/svg" role="img"

@@ -88,14 +88,14 @@ fn row(strip: &Strip<'_>, top: f64, class: &str, x: &Axis) -> Markup {
     let quartile = (x.px(strip.p25_ms), x.px(strip.p25_ms + strip.iqr_ms));
     html! {
         g {
-            text class="label" x="8" y=(Px(top + 15.0)) {
-                (clip(&strip.name, 34)) ": median " (ms(strip.median_ms)) ", IQR " (significant(strip.iqr_ms))
-            }
             rect class="quartiles" x=(Px(quartile.0)) width=(Px((quartile.1 - quartile.0).max(1.0)))
                 y=(Px(first - 4.0)) height=(Px(room + 8.0)) {}
             path class=(format!("{class} sample")) d=(dots(&places)) {}
             line class="median" x1=(Px(x.px(strip.median_ms))) x2=(Px(x.px(strip.median_ms)))
                 y1=(Px(first - 6.0)) y2=(Px(first + room + 6.0)) {}
+            text class="label halo" x="8" y=(Px(top + 15.0)) {
+                (clip(&strip.name, 34)) ": median " (ms(strip.median_ms)) ", IQR " (significant(strip.iqr_ms))
+            }
         }
     }
 }
