@@ -118,8 +118,9 @@ pub enum Event {
     Started {
         /// [`VERSION`] of the program that wrote it.
         version: u32,
-        /// Everything that was decided beforehand. The fold reads two keys where they exist:
-        /// `objective` (an [`crate::ObjectiveKind`]) and `trials` (the number of proposals).
+        /// Everything that was decided beforehand. The fold reads three keys where they exist:
+        /// `objective` (an [`crate::ObjectiveKind`]), `trials` (the number of proposals) and
+        /// `staleness` (batches that may be open besides the newest).
         plan: serde_json::Value,
         /// Seed of all randomness.
         seed: u64,

@@ -42,7 +42,7 @@ pub enum FoldError {
         /// The only batch that could come.
         expected: u32,
     },
-    /// A batch before the one before it was observed.
+    /// A batch before an earlier one was observed that it may not run ahead of.
     #[error("batch {0} isn't observed yet")]
     Unobserved(u32),
     /// A batch without proposals.
@@ -119,6 +119,8 @@ pub struct Batch {
     pub first: u64,
     /// Number of trials.
     pub len: u64,
+    /// Batches that were observed when it was proposed.
+    pub seen: u32,
     /// The controller's view of itself after it; `None` until it was observed.
     pub diagnostics: Option<Diagnostics>,
 }
@@ -185,8 +187,12 @@ pub struct Study {
     started_ms: u64,
     target: Option<Target>,
     budget: Option<u64>,
+    /// Batches that may be open besides the newest.
+    staleness: u64,
     trials: Vec<Trial>,
     batches: Vec<Batch>,
+    /// Batches observed, which are the first so many.
+    observed: usize,
     /// Last original trial of each hash.
     originals: BTreeMap<String, u64>,
     stale: Vec<Stale>,
@@ -288,9 +294,15 @@ impl Study {
         &self.batches
     }
 
-    /// The batch that was proposed and not observed yet.
+    /// The batches that were proposed and not observed yet, in order: one at most, unless the plan's
+    /// key `staleness` allows more.
+    pub fn open_batches(&self) -> &[Batch] {
+        &self.batches[self.observed..]
+    }
+
+    /// The batch to observe next.
     pub fn open_batch(&self) -> Option<&Batch> {
-        self.batches.last().filter(|b| b.diagnostics.is_none())
+        self.open_batches().first()
     }
 
     /// The trial whose outcome a network with this hash would share: the last one that was

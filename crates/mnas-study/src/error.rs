@@ -170,6 +170,7 @@ impl StudyError {
                 what: Changed::Device,
                 ..
             } => Cause::Device,
+            Self::Executor(ExecutorError::Refused { .. }) => Cause::Plan,
             Self::Restore(_) | Self::Replay { .. } => Cause::Store,
             Self::Executor(_)
             | Self::TooManyFailures { .. }

@@ -1,21 +1,30 @@
 //! Where jobs run. The loop submits attempts at jobs and polls for reports; it owns retries.
 
+pub(crate) mod cluster;
 mod in_process;
 mod local;
 pub(crate) mod queue;
+mod split;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::job::{Job, JobFailure, JobId, JobOutput, JobProgress};
 
+pub use cluster::{
+    Answer, Bundle, Cluster, ClusterOptions, FolderMailbox, JobState, MailError, Mailbox, Ray,
+    Request, Scheduler, SchedulerError, Slurm, WorkerCommand, work_bundle,
+};
 pub use in_process::{EvaluatorFactory, InProcess};
 pub use local::LocalProcesses;
+pub use split::Split;
 
 /// One attempt at a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The job's name.
     pub id: JobId,
@@ -39,7 +48,8 @@ pub struct Report {
 }
 
 /// What happened to an attempt. All but [`Verdict::Progress`] end it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It goes on.
     Progress(JobProgress),
@@ -68,6 +78,15 @@ pub enum Verdict {
 pub trait Executor {
     /// Jobs that run at a time.
     fn capacity(&self) -> usize;
+
+    /// Attempts of an earlier run that go on without it, or whose answers wait. Submitting one of
+    /// them again takes it over instead of starting it.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] where it can't be found out.
+    fn adopt(&mut self) -> Result<Vec<(JobId, u32)>, ExecutorError> {
+        Ok(vec![])
+    }
 
     /// Takes an attempt; it starts when there is room.
     fn submit(&mut self, attempt: Attempt);
@@ -100,6 +119,26 @@ pub enum ExecutorError {
         /// The program.
         program: String,
         /// What is wrong.
+        message: String,
+    },
+    /// A cluster refuses a job.
+    #[error("{scheduler} refuses jobs of this study: {message}")]
+    Refused {
+        /// Which cluster software.
+        scheduler: &'static str,
+        /// Its words.
+        message: String,
+    },
+    /// A cluster, or what carries jobs and answers, was out of reach for too long.
+    #[error(
+        "{what} was out of reach for {seconds:.0} s: {message}; jobs that run go on, and `mnas resume` takes them over"
+    )]
+    Unreachable {
+        /// What was asked.
+        what: String,
+        /// For how long.
+        seconds: f64,
+        /// What was reported last.
         message: String,
     },
 }

@@ -24,7 +24,9 @@ use crate::executor::{Attempt, Executor, ExecutorError, Report, Verdict};
 use crate::job::{
     Job, JobFailure, JobOutput, JobProgress, Measured, Net, Tested, TrainedNet, WeightsFrom,
 };
-use crate::plan::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, SpacePlan, Target};
+use crate::plan::{
+    DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, SpacePlan, Target,
+};
 use crate::run::{Extend, Rig, Summary, run_on, started};
 use crate::stop::Stop;
 use crate::store::{Memory, Store};
@@ -118,6 +120,8 @@ pub(crate) fn plan() -> Plan {
             window: 20,
             share: 0.5,
         },
+        executor: ExecutorPlan::Local,
+        staleness: 0,
     }
 }
 

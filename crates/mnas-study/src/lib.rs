@@ -35,14 +35,19 @@ pub use evaluate::int8::{
 };
 pub use evaluate::{Evaluator, NetEvaluator, keys, write_atomically};
 pub use executor::{
-    Attempt, EvaluatorFactory, Executor, ExecutorError, InProcess, LocalProcesses, Report, Verdict,
+    Answer, Attempt, Bundle, Cluster, ClusterOptions, EvaluatorFactory, Executor, ExecutorError,
+    FolderMailbox, InProcess, JobState, LocalProcesses, MailError, Mailbox, Ray, Report, Request,
+    Scheduler, SchedulerError, Slurm, Split, Verdict, WorkerCommand, work_bundle,
 };
 pub use job::{
     Changed, DataJob, Int8Job, Int8Target, Job, JobFailure, JobId, JobOutput, JobProgress,
     MeasureJob, Measured, Net, TestJob, Tested, TrainJob, TrainedNet, WeightsFrom,
 };
 pub use lock::{DirLock, LockError};
-pub use plan::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, PlanError, SpacePlan, Target};
+pub use plan::{
+    ClusterPlan, DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, PlanError,
+    RayPlan, SlurmPlan, SpacePlan, Target,
+};
 pub use run::{Extend, Rig, RunEnv, Summary, create, run, run_on};
 pub use stop::Stop;
 pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};

@@ -1,11 +1,15 @@
 //! Everything that decides a study's course, resolved and written out before the first event.
 
+mod executor;
+
 use mnas_deploy::{DeviceInfo, MeasurePlan};
 use mnas_net::Shape;
 use mnas_net::zoo;
 use mnas_search::{BuildError, ControllerSpec, ObjectiveKind, Space, SpaceError};
 use mnas_train::{Meta, Normalize, Recipe, RecipeError};
 use serde::{Deserialize, Serialize};
+
+pub use executor::{ClusterPlan, ExecutorPlan, RayPlan, SlurmPlan};
 
 /// A study's plan. The store's first event holds it; nothing in it has a default here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +64,14 @@ pub struct Plan {
     pub job_seconds_max: Option<f64>,
     /// When failures end the study.
     pub failures: FailureBudget,
+    /// Where trials are trained.
+    #[serde(default)]
+    pub executor: ExecutorPlan,
+    /// Batches that may be proposed before an earlier one is observed. Batch `b` is proposed in the
+    /// state that batch `b - 1 - staleness` left, whenever that comes, so that proposals depend on
+    /// it and not on who is quick. 0 is one batch after the other; more keeps many workers busy.
+    #[serde(default)]
+    pub staleness: u32,
 }
 
 /// The images of a study.
@@ -230,6 +242,14 @@ pub enum PlanError {
         /// The zoo's words.
         source: zoo::ZooError,
     },
+    /// An address that isn't one of Ray's.
+    #[error(
+        "the Ray address {address:?} isn't of the form http://HOST:8265 (the dashboard's; https isn't supported)"
+    )]
+    RayAddress {
+        /// The address.
+        address: String,
+    },
     /// The controller can't be built.
     #[error(transparent)]
     Controller(#[from] BuildError),
@@ -265,6 +285,7 @@ impl Plan {
     /// The first [`PlanError`].
     pub fn check(&self) -> Result<(), PlanError> {
         self.check_ranges()?;
+        self.executor.check()?;
         self.space()?;
         self.controller.check()?;
         let target = match &self.target {

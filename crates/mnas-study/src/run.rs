@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::evaluate::write_atomically;
-use crate::executor::{Executor, LocalProcesses};
+use crate::executor::Executor;
 use crate::finals;
 use crate::lock::DirLock;
 use crate::plan::Plan;
@@ -19,6 +19,7 @@ use crate::store::{Sqlite, Store, StoreError};
 use crate::update::Update;
 use crate::view;
 
+mod assemble;
 #[cfg(test)]
 mod tests;
 
@@ -144,7 +145,8 @@ pub(crate) fn started(plan: &Plan, time_ms: u64) -> Result<Event, StudyError> {
     })
 }
 
-/// Runs a study from where it stands, in worker processes of this machine.
+/// Runs a study from where it stands, where its plan says: in processes of this machine or in
+/// jobs of a cluster.
 ///
 /// A study that was stopped or killed goes on exactly; one that ended is left as it is, unless it
 /// is extended.
@@ -157,17 +159,20 @@ pub fn run(
     stop: &Stop,
     observer: &mut dyn FnMut(&Update),
 ) -> Result<Summary, StudyError> {
-    let dir = StudyDir::new(dir);
+    // Workers on other machines don't start where this program did.
+    let dir = StudyDir::new(&std::path::absolute(dir).unwrap_or_else(|_| dir.into()));
     if !dir.store().exists() {
         return Err(StoreError::Missing { path: dir.store() }.into());
     }
     let _lock = DirLock::acquire(dir.path())?;
     let mut store = Sqlite::open(&dir.store())?;
-    let plan = view::plan(&view::fold(&store.read_from(1)?)?)?;
-    let mut executor = LocalProcesses::new(env.program.clone(), env.args.clone(), plan.workers);
+    let events = store.read_from(1)?;
+    let plan = view::plan(&view::fold(&events)?)?;
+    let mut executor = assemble::executor(&plan, env, &dir, &events[0])?;
+    drop(events);
     let rig = Rig {
         store: &mut store,
-        executor: &mut executor,
+        executor: &mut *executor,
         clock: &SystemClock,
         dir,
         cache_dir: env.cache_dir.clone(),
@@ -191,6 +196,9 @@ pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyErro
         return Ok(summary(&session));
     }
     let flow = course(&mut session);
+    if flow.is_ok() {
+        session.settle();
+    }
     let stopped = match &flow {
         Ok(Flow::Done) => None,
         Ok(Flow::Stopped) => Some("stopped by request".to_string()),

@@ -2,7 +2,9 @@
 
 mod batch;
 mod budget;
+mod candidate;
 mod controller;
+mod pipeline;
 mod target;
 
 use mnas_search::{Controller, Event, Observation, Proposal};
@@ -12,7 +14,7 @@ use crate::session::{Flow, Session};
 use crate::update::Update;
 
 use batch::evaluate_batch;
-pub(crate) use batch::trial_name;
+pub(crate) use candidate::trial_name;
 pub(crate) use target::{find_target, measure, probe};
 
 /// Runs batches until the budget is spent.
@@ -23,6 +25,9 @@ pub(crate) fn search(session: &mut Session<'_>) -> Result<Flow, StudyError> {
         return Ok(Flow::Done);
     }
     let mut controller = controller::rebuild(session)?;
+    if session.plan().staleness > 0 {
+        return pipeline::run(session, &mut *controller);
+    }
     loop {
         if session.study().open_batch().is_none() {
             if session.stop_requested() {

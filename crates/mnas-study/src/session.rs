@@ -3,18 +3,19 @@
 mod jobs;
 mod spent;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mnas_search::{Event, Outcome, Space, Study};
 
 use crate::error::StudyError;
-use crate::job::{DataJob, Net};
+use crate::job::{DataJob, JobId, Net};
 use crate::plan::Plan;
 use crate::run::Rig;
 use crate::update::{Phase, Update};
 use crate::view;
 
-pub(crate) use jobs::{JobEnd, Work};
+pub(crate) use jobs::{JobEnd, Jobs, Work, measure_id, train_id};
 pub(crate) use spent::Spent;
 
 /// Whether a part of the study came to its end.
@@ -50,7 +51,7 @@ impl<'a> Session<'a> {
         plan.check()?;
         let space = plan.space()?;
         let (spent, seq, final_begun) = (Spent::default(), 0, false);
-        let open = u32::from(study.open_batch().is_some());
+        let open = study.open_batches().len() as u32;
         let observed_before = study.batches().len() as u32 - open;
         let mut session = Self {
             rig,
@@ -102,20 +103,30 @@ impl<'a> Session<'a> {
 
     /// Records that the run before this one ended without a word, as of its last event, so that
     /// the time between doesn't count; and starts trials that were under way afresh, so that a
-    /// result of the old attempt, should it still come, doesn't count either.
+    /// result of the old attempt, should it still come, doesn't count either. Attempts that go on
+    /// in a cluster stay the ones that count.
     pub(crate) fn note_interruption(&mut self) -> Result<(), StudyError> {
         if let Some(time_ms) = self.spent.unclosed() {
             let reason = "the program ended without a word".into();
             self.append_at(time_ms, vec![Event::Stopped { reason }])?;
         }
-        let open: Vec<u64> = self.unfinished();
+        let adopted: BTreeSet<(JobId, u32)> = self.rig.executor.adopt()?.into_iter().collect();
+        let goes_on = |trial: u64, attempt: u32| {
+            let ids = [jobs::measure_id(trial), jobs::train_id(trial)];
+            ids.into_iter().any(|id| adopted.contains(&(id, attempt)))
+        };
         let reason = "the run before was interrupted";
-        let retried = open.iter().map(|id| Event::Retried {
-            trial: *id,
-            attempt: self.study.trials()[*id as usize].attempt + 1,
-            reason: reason.into(),
-        });
-        let retried: Vec<Event> = retried.collect();
+        let mut retried = vec![];
+        for trial in self.unfinished() {
+            let attempt = self.study.trials()[trial as usize].attempt;
+            if !goes_on(trial, attempt) {
+                retried.push(Event::Retried {
+                    trial,
+                    attempt: attempt + 1,
+                    reason: reason.into(),
+                });
+            }
+        }
         if retried.is_empty() {
             Ok(())
         } else {
@@ -123,12 +134,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Trials of the open batch that are to be evaluated and have no outcome.
+    /// Trials of open batches that are to be evaluated and have no outcome.
     pub(crate) fn unfinished(&self) -> Vec<u64> {
-        let Some(batch) = self.study.open_batch() else {
-            return vec![];
-        };
-        let trials = self.study.trials_of(batch).iter();
+        let batches = self.study.open_batches().iter();
+        let trials = batches.flat_map(|b| self.study.trials_of(b));
         let open = trials.filter(|t| t.duplicate_of.is_none() && t.outcome.is_none());
         open.map(|t| t.id).collect()
     }

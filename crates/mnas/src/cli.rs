@@ -60,7 +60,19 @@ pub(crate) enum Command {
     Schema,
     /// Run trials for a search (started by mnas itself).
     #[command(hide = true)]
-    Worker,
+    Worker(WorkerArgs),
+}
+
+/// Arguments of `mnas worker`: none for a worker that is handed jobs on its standard input, both
+/// for a job of a cluster.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerArgs {
+    /// Study whose jobs these are: its folder.
+    #[arg(long, value_name = "DIR", requires = "bundle")]
+    pub study: Option<String>,
+    /// Name of the bundle of trials to run.
+    #[arg(long, value_name = "NAME", requires = "study")]
+    pub bundle: Option<String>,
 }
 
 /// `mnas device ...`.

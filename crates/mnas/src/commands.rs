@@ -15,6 +15,7 @@ mod report;
 mod search;
 pub(crate) mod space;
 mod train;
+pub(crate) mod worker;
 mod zoo;
 
 /// Runs what was asked for. The worker is apart: its exit code is its own.
@@ -39,6 +40,6 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
             });
             Ok(())
         }
-        Command::Worker => Ok(()),
+        Command::Worker(_) => Ok(()),
     }
 }

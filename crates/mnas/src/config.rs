@@ -1,10 +1,14 @@
 //! The study file as a user types it. [`crate::plan::check`] turns it into a plan.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub(crate) use cluster::{ClusterConfig, ExecutorName, RayConfig, SlurmConfig};
 
 use crate::cli::{Precision, SearchArgs};
 use crate::exit::{Blame, Blamed, CommandError};
@@ -62,6 +66,20 @@ pub(crate) struct Config {
     /// Limits besides latency.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// Where trials are trained: local (this machine), slurm or ray.
+    pub executor: Option<ExecutorName>,
+    /// Batches that are proposed before an earlier one is observed; 0 is one after the other. Keeps
+    /// large clusters busy, and is part of what is proposed.
+    pub staleness: Option<u32>,
+    /// How a cluster is used, with executor = "slurm" or "ray".
+    #[serde(default)]
+    pub cluster: ClusterConfig,
+    /// How jobs are submitted with executor = "slurm".
+    #[serde(default)]
+    pub slurm: SlurmConfig,
+    /// How jobs are submitted with executor = "ray".
+    #[serde(default)]
+    pub ray: RayConfig,
 }
 
 /// The latency target: one of the two.

@@ -42,8 +42,11 @@ pub fn main_with(registry: Registry) -> ExitCode {
         }
     };
     log(cli.verbose);
-    if matches!(cli.command, Command::Worker) {
-        return mnas_study::worker_main(registry.devices());
+    if let Command::Worker(args) = &cli.command {
+        return match (&args.study, &args.bundle) {
+            (Some(study), Some(bundle)) => commands::worker::bundle(study, bundle),
+            _ => mnas_study::worker_main(registry.devices()),
+        };
     }
     match commands::run(&cli, &registry) {
         Ok(()) => ExitCode::SUCCESS,

@@ -122,6 +122,8 @@ pub(crate) fn check(
             window: 20,
             share: 0.5,
         },
+        executor: config.executor(opened.info().predicted)?,
+        staleness: config.staleness.unwrap_or(0),
     };
     plan.check().blame(Blame::Usage)?;
     Ok(plan)

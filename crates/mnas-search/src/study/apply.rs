@@ -31,9 +31,14 @@ impl Study {
             seed: *seed,
             space_text: space.clone(),
             started_ms: *time_ms,
+            staleness: plan
+                .get("staleness")
+                .and_then(serde_json::Value::as_u64)
+                .unwrap_or(0),
             target: None,
             trials: Vec::new(),
             batches: Vec::new(),
+            observed: 0,
             originals: BTreeMap::new(),
             stale: Vec::new(),
             retries: Vec::new(),
@@ -113,7 +118,9 @@ impl Study {
                 expected,
             });
         }
-        if let Some(open) = self.open_batch() {
+        if let Some(open) = self.open_batch()
+            && self.open_batches().len() as u64 > self.staleness
+        {
             return Err(FoldError::Unobserved(open.index));
         }
         if proposals.is_empty() {
@@ -145,6 +152,7 @@ impl Study {
             index: batch,
             first: self.trials.len() as u64,
             len: proposals.len() as u64,
+            seen: self.observed as u32,
             diagnostics: None,
         });
         for proposal in proposals {
@@ -262,6 +270,7 @@ impl Study {
             self.trials[*id as usize].reward = *reward;
         }
         self.batches[batch as usize].diagnostics = Some(diagnostics.clone());
+        self.observed += 1;
         self.snapshot = Some(snapshot.to_owned());
         Ok(())
     }

@@ -21,20 +21,34 @@ pub(super) fn rebuild(session: &Session<'_>) -> Result<Box<dyn Controller>, Stud
     let mut controller = built.map_err(crate::plan::PlanError::from)?;
     match study.snapshot().filter(|s| !s.is_empty()) {
         Some(snapshot) => controller.restore(snapshot)?,
-        None => {
-            for batch in study.batches() {
-                let Some(observations) = study.observations(batch.index) else {
-                    break;
-                };
-                repropose(&mut *controller, session, batch.trials())?;
-                controller.observe(&observations);
-            }
-        }
+        None => replay(&mut *controller, session)?,
     }
-    if let Some(open) = study.open_batch() {
+    let observed = (study.batches().len() - study.open_batches().len()) as u32;
+    // Open batches that were proposed in an earlier state can't be proposed again in this one.
+    for open in study.open_batches().iter().filter(|b| b.seen == observed) {
         repropose(&mut *controller, session, open.trials())?;
     }
     Ok(controller)
+}
+
+/// Proposes and observes all batches again, in the order that the study did.
+fn replay(controller: &mut dyn Controller, session: &Session<'_>) -> Result<(), StudyError> {
+    let study = session.study();
+    let mut observed = 0;
+    let mut observe_up_to = |controller: &mut dyn Controller, end: u32| {
+        while observed < end
+            && let Some(observations) = study.observations(observed)
+        {
+            controller.observe(&observations);
+            observed += 1;
+        }
+    };
+    for batch in study.batches() {
+        observe_up_to(controller, batch.seen);
+        repropose(controller, session, batch.trials())?;
+    }
+    observe_up_to(controller, study.batches().len() as u32);
+    Ok(())
 }
 
 fn repropose(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mnas_search::{Event, Failure, FailureKind};
+use mnas_search::{Event, Failure, FailureKind, Outcome};
 
 use super::{Flow, Session};
 use crate::error::StudyError;
@@ -35,6 +35,22 @@ pub(crate) enum JobEnd {
     Lost { attempts: u32, message: String },
 }
 
+/// Name of the job that measures a trial.
+pub(crate) fn measure_id(trial: u64) -> JobId {
+    JobId(format!("trial-{trial}-measure"))
+}
+
+/// Name of the job that trains a trial.
+pub(crate) fn train_id(trial: u64) -> JobId {
+    JobId(format!("trial-{trial}-train"))
+}
+
+/// The trial that a job measures or trains.
+fn trial_of(id: &JobId) -> Option<u64> {
+    let rest = id.0.strip_prefix("trial-")?;
+    rest.split_once('-')?.0.parse().ok()
+}
+
 /// A job under way.
 struct Running {
     work: Work,
@@ -44,6 +60,17 @@ struct Running {
     made: u32,
 }
 
+/// Jobs under way.
+#[derive(Default)]
+pub(crate) struct Jobs(BTreeMap<JobId, Running>);
+
+impl Jobs {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl Session<'_> {
     /// Runs jobs to their ends and hands each to `ended` as it comes. A stop drops what is left.
     pub(crate) fn run_jobs(
@@ -51,53 +78,124 @@ impl Session<'_> {
         works: Vec<Work>,
         ended: &mut dyn FnMut(&mut Self, Work, JobEnd) -> Result<(), StudyError>,
     ) -> Result<Flow, StudyError> {
-        let mut running: BTreeMap<JobId, Running> = BTreeMap::new();
-        for work in works {
-            let attempt = work
-                .trial
-                .map_or(1, |t| self.study.trials()[t as usize].attempt);
-            let job = Running {
-                work,
-                attempt,
-                made: 1,
-            };
-            self.submit(&job);
-            running.insert(job.work.id.clone(), job);
-        }
-        let result = self.wait_for(&mut running, ended);
+        let mut jobs = Jobs::default();
+        works
+            .into_iter()
+            .for_each(|work| self.start(&mut jobs, work));
+        let result = self.finish_jobs(&mut jobs, ended);
         if !matches!(result, Ok(Flow::Done)) {
-            self.rig.executor.cancel_all();
+            self.cancel_jobs();
         }
         result
     }
 
-    fn wait_for(
+    fn finish_jobs(
         &mut self,
-        running: &mut BTreeMap<JobId, Running>,
+        jobs: &mut Jobs,
         ended: &mut dyn FnMut(&mut Self, Work, JobEnd) -> Result<(), StudyError>,
     ) -> Result<Flow, StudyError> {
-        while !running.is_empty() {
-            if self.stop_requested() {
+        while jobs.len() > 0 {
+            let Some(ends) = self.wait(jobs)? else {
                 return Ok(Flow::Stopped);
-            }
-            for report in self.rig.executor.poll(POLL)? {
-                let id = report.id.clone();
-                let Some(job) = running.get_mut(&id).filter(|j| j.attempt == report.attempt) else {
-                    // An attempt that was given up still speaks.
-                    continue;
-                };
-                let Some(end) = self.take(job, report)? else {
-                    continue;
-                };
-                if let Some(job) = running.remove(&id) {
-                    self.tell(Update::JobDone {
-                        name: job.work.name.clone(),
-                    });
-                    ended(self, job.work, end)?;
-                }
+            };
+            for (work, end) in ends {
+                ended(self, work, end)?;
             }
         }
         Ok(Flow::Done)
+    }
+
+    /// Begins a job.
+    pub(crate) fn start(&mut self, jobs: &mut Jobs, work: Work) {
+        let attempt = work
+            .trial
+            .map_or(1, |t| self.study.trials()[t as usize].attempt);
+        let job = Running {
+            work,
+            attempt,
+            made: 1,
+        };
+        self.submit(&job);
+        jobs.0.insert(job.work.id.clone(), job);
+    }
+
+    /// Waits a little, and tells which jobs ended; `None` where a stop was asked for.
+    pub(crate) fn wait(
+        &mut self,
+        jobs: &mut Jobs,
+    ) -> Result<Option<Vec<(Work, JobEnd)>>, StudyError> {
+        if self.stop_requested() {
+            return Ok(None);
+        }
+        let mut ends = vec![];
+        for report in self.rig.executor.poll(POLL)? {
+            let id = report.id.clone();
+            let Some(job) = jobs.0.get_mut(&id).filter(|j| j.attempt == report.attempt) else {
+                self.note_stale(report)?;
+                continue;
+            };
+            let Some(end) = self.take(job, report)? else {
+                continue;
+            };
+            if let Some(job) = jobs.0.remove(&id) {
+                self.tell(Update::JobDone {
+                    name: job.work.name.clone(),
+                });
+                ends.push((job.work, end));
+            }
+        }
+        Ok(Some(ends))
+    }
+
+    /// Lets the executor know that all it reported was taken in, so that it keeps nothing for
+    /// another run.
+    pub(crate) fn settle(&mut self) {
+        if let Err(error) = self.rig.executor.poll(Duration::ZERO) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Drops all jobs under way.
+    pub(crate) fn cancel_jobs(&mut self) {
+        self.rig.executor.cancel_all();
+    }
+
+    /// Records what an attempt that was given up says after all. It changes nothing.
+    fn note_stale(&mut self, report: Report) -> Result<(), StudyError> {
+        let attempt = report.attempt;
+        let trial = trial_of(&report.id).and_then(|id| self.study.trial(id));
+        let Some(trial) = trial.filter(|t| attempt < t.attempt) else {
+            return Ok(());
+        };
+        let current = trial.attempt;
+        let trial = trial.id;
+        let mut noted = self.study.stale().iter();
+        if noted.any(|s| s.trial == trial && s.attempt == attempt) {
+            return Ok(());
+        }
+        let late = |what: String| Outcome::Lost {
+            attempts: attempt,
+            message: format!("came after attempt {current} had begun: {what}"),
+        };
+        let outcome = match report.verdict {
+            Verdict::Progress(_) => return Ok(()),
+            Verdict::Failed(JobFailure::Net(failure)) => Outcome::Failed(failure),
+            Verdict::Done(JobOutput::Trained(net)) => {
+                late(format!("validation accuracy {}", net.accuracy))
+            }
+            Verdict::Done(_) => late("a latency".into()),
+            Verdict::Failed(
+                JobFailure::Infrastructure { message: m } | JobFailure::Changed { found: m, .. },
+            )
+            | Verdict::Crashed { message: m }
+            | Verdict::Lost { message: m } => late(m),
+            Verdict::TimedOut { seconds } => late(format!("ended after {seconds} s")),
+        };
+        self.append(vec![Event::Finished {
+            trial,
+            attempt,
+            outcome,
+        }])
     }
 
     fn submit(&mut self, job: &Running) {

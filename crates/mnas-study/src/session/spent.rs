@@ -1,5 +1,7 @@
 //! Time spent searching, read off the events' times, so that it adds up over runs.
 
+use std::collections::VecDeque;
+
 use mnas_search::Event;
 
 /// Adds up the time between events of a search. Time while nothing ran (after a stop) and the final
@@ -9,9 +11,14 @@ pub(crate) struct Spent {
     total_ms: u64,
     /// Time of the last event, and whether the time after it counts.
     last: Option<(u64, bool)>,
-    batch_began_ms: u64,
+    /// When each batch began that isn't observed yet, in order.
+    began_ms: VecDeque<u64>,
     /// Length of each batch, newest last.
     batches_ms: Vec<u64>,
+    /// When the last batch was observed.
+    observed_ms: u64,
+    /// Sum of what each batch took beyond the one before, where batches overlap.
+    paced_ms: u64,
 }
 
 /// Batches whose length tells how long the next may take.
@@ -34,11 +41,18 @@ impl Spent {
             self.total_ms += time_ms.saturating_sub(last);
         }
         match event {
-            Event::Extended { .. } => self.total_ms = 0,
-            Event::Proposed { .. } => self.batch_began_ms = self.total_ms,
+            Event::Extended { .. } => {
+                self.total_ms = 0;
+                self.observed_ms = 0;
+                self.began_ms.iter_mut().for_each(|began| *began = 0);
+            }
+            Event::Proposed { .. } => self.began_ms.push_back(self.total_ms),
             Event::Observed { .. } => {
-                self.batches_ms
-                    .push(self.total_ms.saturating_sub(self.batch_began_ms));
+                let began_ms = self.began_ms.pop_front().unwrap_or(self.total_ms);
+                self.batches_ms.push(self.total_ms.saturating_sub(began_ms));
+                let since_ms = began_ms.max(self.observed_ms);
+                self.paced_ms += self.total_ms.saturating_sub(since_ms);
+                self.observed_ms = self.total_ms;
             }
             _ => {}
         }
@@ -71,10 +85,10 @@ impl Spent {
         Some(*longest as f64 / 1e3)
     }
 
-    /// Mean seconds per batch so far.
+    /// Mean seconds per batch so far; of batches that overlap, from one's end to the next one's.
     pub(crate) fn mean_batch_seconds(&self) -> Option<f64> {
         let n = self.batches_ms.len();
-        (n > 0).then(|| self.batches_ms.iter().sum::<u64>() as f64 / 1e3 / n as f64)
+        (n > 0).then(|| self.paced_ms as f64 / 1e3 / n as f64)
     }
 }
 

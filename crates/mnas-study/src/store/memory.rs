@@ -43,7 +43,13 @@ impl Store for Memory {
                 event: event.clone(),
             });
         }
-        let snapshots = |s: &&mut Stored| split_snapshot(&s.event).1.is_some();
+        let observed = |e: &Event| matches!(e, Event::Observed { .. });
+        if !events.iter().any(observed) {
+            return Ok(self.events.len() as u64);
+        }
+        let kept =
+            |e: &Event| matches!(e, Event::Observed { snapshot, .. } if !snapshot.is_empty());
+        let snapshots = |s: &&mut Stored| kept(&s.event);
         for old in self
             .events
             .iter_mut()

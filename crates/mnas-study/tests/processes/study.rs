@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use mnas_deploy::{MeasurePlan, load_model, read_model};
 use mnas_search::{ControllerSpec, FinalKind, FinalOutcome, ObjectiveKind, Outcome, Study};
 use mnas_study::{
-    DataPlan, DevicePlan, FailureBudget, Limits, Plan, RunEnv, SpacePlan, Stop, Target, create,
-    load, open_net, run,
+    DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, RunEnv, SpacePlan, Stop,
+    Target, create, load, open_net, run,
 };
 use mnas_train::{Meta, OpenOptions, Recipe};
 
@@ -105,6 +105,8 @@ fn plan(cache: &Path) -> Plan {
             window: 0,
             share: 0.5,
         },
+        executor: ExecutorPlan::Local,
+        staleness: 0,
     }
 }
 
