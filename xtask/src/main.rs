@@ -1,8 +1,9 @@
 //! Automation of this repository.
 //!
 //! `cargo xtask ci` is everything CI runs: house rules, format, lints, documentation, and tests with
-//! their oracles. `cargo xtask test` is the tests alone. Nothing needs installing: what is absent is skipped by name.
+//! their oracles. `cargo xtask test` is the tests alone. `cargo xtask cluster-test NAME` runs a study on a real cluster. Nothing needs installing: what is absent is skipped by name.
 
+mod cluster;
 mod oracle;
 mod tidy;
 
@@ -10,7 +11,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs";
+const USAGE: &str =
+    "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | cluster-test NAME";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("tidy") => tidy::check(),
         Some("docs") => docs(),
+        Some("cluster-test") => cluster::test(rest),
         _ => Err(anyhow::anyhow!(USAGE)),
     };
     match done {
