@@ -3,6 +3,8 @@
 //! True rewards of random networks lie around 0.7 with a spread of 0.02, and a measurement adds
 //! noise of 0.005: what accuracies of short trainings look like.
 
+use std::collections::VecDeque;
+
 use mnas_net::{Purpose, Stream, stream};
 use mnas_search::{ControllerSpec, Objective, ObjectiveKind, Observation, Setup, Space, build};
 
@@ -149,30 +151,49 @@ pub fn search(
     space: &Space,
     landscape: &Landscape,
     seed: u64,
+    sizes: (u64, u64),
+) -> Vec<f64> {
+    search_ahead(controller, space, landscape, seed, sizes, 0)
+}
+
+/// As [`search`] with batches that overlap: batch `b` is proposed once batch `b - 1 - staleness` is
+/// observed.
+///
+/// # Panics
+/// As [`search`].
+pub fn search_ahead(
+    controller: &ControllerSpec,
+    space: &Space,
+    landscape: &Landscape,
+    seed: u64,
     (budget, batch): (u64, u64),
+    staleness: usize,
 ) -> Vec<f64> {
     let setup = Setup::of(space, OBJECTIVE)
         .seed(seed)
         .planned(budget, batch);
     let mut controller = build(controller, &setup).expect("a known controller");
     let mut rewards = vec![];
+    let mut open: VecDeque<Vec<Observation>> = VecDeque::new();
     let trials: Vec<u64> = (0..budget).collect();
     for batch in trials.chunks(batch as usize) {
-        let observations: Vec<Observation> = batch
-            .iter()
-            .map(|trial| {
-                let tokens = controller.propose(*trial);
-                rewards.push(landscape.reward(&tokens));
-                Observation {
-                    trial: *trial,
-                    reward: Some(landscape.measure(&tokens, seed, *trial)),
-                    tokens,
-                    accuracy: None,
-                    latency_ms: None,
-                }
-            })
-            .collect();
-        controller.observe(&observations);
+        if open.len() > staleness
+            && let Some(oldest) = open.pop_front()
+        {
+            controller.observe(&oldest);
+        }
+        let proposed = batch.iter().map(|trial| {
+            let tokens = controller.propose(*trial);
+            rewards.push(landscape.reward(&tokens));
+            Observation {
+                trial: *trial,
+                reward: Some(landscape.measure(&tokens, seed, *trial)),
+                tokens,
+                accuracy: None,
+                latency_ms: None,
+            }
+        });
+        open.push_back(proposed.collect());
     }
     rewards
 }

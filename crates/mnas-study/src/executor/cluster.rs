@@ -125,12 +125,6 @@ impl Cluster {
         }
     }
 
-    /// Attempts in jobs of the cluster.
-    #[cfg(test)]
-    pub(crate) fn attempts_in_flight(&self) -> usize {
-        self.flights.values().map(Flight::open).sum()
-    }
-
     /// Whether nothing was asked for that isn't answered.
     fn idle(&self) -> bool {
         self.waiting.is_empty() && self.flights.values().all(|f| !f.awaited())

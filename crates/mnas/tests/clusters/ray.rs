@@ -51,6 +51,8 @@ impl Ray {
         ray.await_nodes(1);
         let first = ray.worker();
         ray.daemons.push(first);
+        // Two that start at once on one host take each other's files.
+        ray.await_nodes(2);
         ray.start_node();
         ray.await_nodes(3);
         ray

@@ -190,7 +190,8 @@ impl Ray {
 /// The state of a job as Ray describes it.
 fn state(job: &Value) -> Option<JobState> {
     let message = job["message"].as_str().unwrap_or_default();
-    let message: String = message.chars().take(300).collect();
+    // What follows is a Python trace.
+    let message = message.lines().next().unwrap_or_default();
     Some(match job["status"].as_str()? {
         "PENDING" => JobState::Waiting,
         "RUNNING" => JobState::Running,

@@ -11,7 +11,7 @@ use super::Faults;
 use crate::evaluate::Evaluator;
 use crate::executor::{Attempt, Verdict};
 use crate::fakes::Formula;
-use crate::job::{Job, JobOutput};
+use crate::job::JobOutput;
 
 /// Milliseconds that an attempt takes.
 pub(crate) type Duration = fn(&Attempt, &mut Stream) -> u64;
@@ -394,10 +394,5 @@ impl World {
         self.jobs[job].alive = false;
         self.end(job, false, "cancelled");
         self.start_waiting();
-    }
-
-    /// Whether the attempt at a job would be an exclusive one.
-    pub(crate) fn measures(attempt: &Attempt) -> bool {
-        matches!(attempt.job, Job::Measure(_))
     }
 }

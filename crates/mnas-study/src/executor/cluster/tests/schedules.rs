@@ -141,7 +141,7 @@ fn every_schedule_of_faults_ends_with_each_trial_once() {
     } = told;
     println!(
         "{schedules} schedules: {kills} kills, {restarts} failed runs, {stale} late results \
-         recorded of {zombies} given up, {lost} trials lost for good"
+         recorded, {zombies} answers of jobs given up, {lost} trials lost for good"
     );
     assert!(
         kills > schedules && stale * 20 > schedules && lost > 0,
