@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn lines_of_squeue_are_understood() {
-        let state = |line: &str| parse(line).map(|(id, name, state)| (id, name, state));
+        let state = parse;
         let named = |state| Some(("17".to_string(), "mnas-a".to_string(), state));
         assert_eq!(
             state("17|PENDING|mnas-a|Resources"),

@@ -104,7 +104,7 @@ impl World {
         let mut world = Self {
             now_ms: 0,
             bundles: BTreeMap::new(),
-            keeps_apart: seed % 2 == 0,
+            keeps_apart: seed.is_multiple_of(2),
             performed: 0,
             busy_ms: 0,
             jobs_most: 0,

@@ -45,7 +45,7 @@ fn check(seed: u64, plans: &[(Plan, Course)], told: &mut Told) -> Scene {
     let (plan, expected) = &plans[(seed % plans.len() as u64) as usize];
     let mut plan = plan.clone();
     // In a third of the schedules, trials may be lost for good.
-    let lossy = seed % 3 == 0;
+    let lossy = seed.is_multiple_of(3);
     plan.attempts_max = if lossy { 2 } else { 1_000 };
     let faults = Faults::of(seed);
     let nodes = 1 + (seed / 7 % 5) as usize;
