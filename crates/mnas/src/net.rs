@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use mnas_deploy::Format;
+use mnas_deploy::{Format, ModelFile, read_model};
 use mnas_net::{Graph, NetSpec, Purpose, Shape, Weights, stream, zoo};
 
 use mnas_study::OpenNetError;
-use mnas_train::{TrainedFacts, keys};
+use mnas_train::{Normalize, TrainedFacts, keys};
 
 use crate::exit::{Blame, Blamed, CommandError, blame_of};
 
@@ -150,6 +150,41 @@ impl Net {
 pub(crate) fn is_model(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str());
     extension.is_some_and(|e| e.parse::<Format>().is_ok())
+}
+
+/// An exported file with what it says of itself.
+pub(crate) struct Exported {
+    /// The file.
+    pub file: ModelFile,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// How images are normalised.
+    pub normalize: Normalize,
+}
+
+impl Exported {
+    /// Reads a file that `mnas export` wrote of a trained network.
+    pub(crate) fn open(path: &Path) -> Result<Self, CommandError> {
+        let bytes = std::fs::read(path)
+            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+            .blame(Blame::Data)?;
+        let (file, meta) = read_model(bytes).blame(Blame::Data)?;
+        let channels = file.input.c;
+        if meta.normalize_mean.len() != channels || meta.normalize_std.len() != channels {
+            let message =
+                anyhow::anyhow!("{} doesn't say how images are normalised", path.display());
+            return Err(CommandError::new(Blame::Data, message)
+                .hint("export a trained network with `mnas export`"));
+        }
+        Ok(Self {
+            file,
+            classes: meta.classes,
+            normalize: Normalize {
+                mean: meta.normalize_mean,
+                std: meta.normalize_std,
+            },
+        })
+    }
 }
 
 /// A graph with weights.

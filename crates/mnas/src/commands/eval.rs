@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use mnas_deploy::read_model;
-use mnas_train::{Data, Evaluation, Normalize};
+use mnas_train::{Data, Evaluation};
 use serde_json::json;
 
 use crate::cli::EvalArgs;
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
 use crate::images;
-use crate::net::{Net, is_model};
+use crate::net::{Exported, Net, is_model};
 use crate::output::{Output, Progress, table};
 
 /// Tests a trained network on a data set's test split.
@@ -79,27 +78,16 @@ fn trained(args: &EvalArgs) -> Result<Tested, CommandError> {
 
 /// Tests an exported file in an inference engine.
 fn file(args: &EvalArgs) -> Result<Tested, CommandError> {
-    let bytes = std::fs::read(&args.net)
-        .map_err(|e| anyhow::anyhow!("{}: {e}", args.net))
-        .blame(Blame::Data)?;
-    let (file, meta) = read_model(bytes).blame(Blame::Data)?;
-    if meta.normalize_mean.len() != file.input.c {
-        let message = anyhow::anyhow!("{} doesn't say how images are normalised", args.net);
-        return Err(CommandError::new(Blame::Data, message)
-            .hint("export a trained network with `mnas export`"));
-    }
+    let exported = Exported::open(Path::new(&args.net))?;
+    let (file, normalize) = (&exported.file, &exported.normalize);
     let data = images::open(&args.data, Some(file.input.h), &mut Progress::new())?;
-    same_classes(&args.net, &meta.classes, args, &data)?;
-    let normalize = Normalize {
-        mean: meta.normalize_mean,
-        std: meta.normalize_std,
-    };
+    same_classes(&args.net, &exported.classes, args, &data)?;
     let engine = match args.engine {
         Some(engine) => engine,
-        None => crate::engines::for_file(&file).blame(Blame::Device)?.id(),
+        None => crate::engines::for_file(file).blame(Blame::Device)?.id(),
     };
     let classes = data.meta.classes.len();
-    let e = mnas_study::evaluate_file(&file, engine, &data.test, classes, &normalize);
+    let e = mnas_study::evaluate_file(file, engine, &data.test, classes, normalize);
     let e = e.blame(Blame::Device)?;
     Ok((format!("{} in {engine}", args.net), data, e))
 }

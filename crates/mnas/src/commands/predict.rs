@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use mnas_deploy::{InferenceEngine, ModelMeta, interpret, read_model};
+use mnas_deploy::{InferenceEngine, interpret};
 use mnas_net::{Graph, Shape, Weights};
 use mnas_train::Normalize;
 use serde_json::json;
 
 use crate::cli::PredictArgs;
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
-use crate::net::Net;
+use crate::net::{Exported, Net, is_model};
 use crate::output::Output;
 
 /// What answers.
@@ -71,10 +71,7 @@ fn show(answer: &serde_json::Value) -> String {
 impl Predictor {
     fn open(net: &str) -> Result<Self, CommandError> {
         let path = Path::new(net);
-        let is_model = path
-            .extension()
-            .is_some_and(|e| e == "onnx" || e == "tflite");
-        if is_model {
+        if is_model(path) {
             Self::open_file(path)
         } else {
             Self::open_net(net)
@@ -102,30 +99,13 @@ impl Predictor {
     }
 
     fn open_file(path: &Path) -> Result<Self, CommandError> {
-        let bytes = std::fs::read(path)
-            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
-            .blame(Blame::Data)?;
-        let (file, meta): (_, ModelMeta) = read_model(bytes).blame(Blame::Data)?;
-        if meta.normalize_mean.len() != file.input.c {
-            let message = format!("{} doesn't say how images are normalised", path.display());
-            return Err(CommandError {
-                blame: Blame::Data,
-                message,
-                hint: None,
-            }
-            .hint("export it again with `mnas export`"));
-        }
-        let input = file.input;
-        let engine = crate::engines::for_file(&file).blame(Blame::Device)?;
-        let normalize = Normalize {
-            mean: meta.normalize_mean,
-            std: meta.normalize_std,
-        };
+        let exported = Exported::open(path)?;
+        let engine = crate::engines::for_file(&exported.file).blame(Blame::Device)?;
         Ok(Self {
             model: Model::File(engine),
-            input,
-            classes: meta.classes,
-            normalize,
+            input: exported.file.input,
+            classes: exported.classes,
+            normalize: exported.normalize,
         })
     }
 

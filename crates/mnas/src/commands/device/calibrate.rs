@@ -37,7 +37,7 @@ pub(crate) fn run(args: &CalibrateArgs, registry: &Registry, out: Output) -> Com
     })?;
     let info = device.info().clone();
     let chart = args.out.with_extension("svg");
-    write_atomically(&args.out, file(&done, &info, args, &space).as_bytes())?;
+    write_atomically(&args.out, file(&done, &info, args, &space)?.as_bytes())?;
     write_atomically(&chart, picture(&done, &info).as_bytes())?;
     report(&done, &info, (&args.out, &chart), out);
     match &done.model.unfit {
@@ -101,7 +101,12 @@ fn specimens(args: &CalibrateArgs, space: &Space) -> Result<Vec<Specimen>, Comma
 }
 
 /// The predictor's file: the model under a head that says how it came about.
-fn file(done: &Calibration, info: &DeviceInfo, args: &CalibrateArgs, space: &Space) -> String {
+fn file(
+    done: &Calibration,
+    info: &DeviceInfo,
+    args: &CalibrateArgs,
+    space: &Space,
+) -> Result<String, CommandError> {
     let count = |role| done.points.iter().filter(|p| p.role == role).count();
     let a = &done.held_out;
     let head = format!(
@@ -117,8 +122,8 @@ fn file(done: &Calibration, info: &DeviceInfo, args: &CalibrateArgs, space: &Spa
         a.kendall_tau,
         100.0 * a.within_10_percent,
     );
-    // Numbers and text; nothing in the model can't be written.
-    head + &toml::to_string(&done.model).unwrap_or_default()
+    let model = toml::to_string(&done.model).blame(Blame::Bug)?;
+    Ok(head + &model)
 }
 
 fn picture(done: &Calibration, info: &DeviceInfo) -> String {
