@@ -1,8 +1,8 @@
 //! Networks in 8 bits: calibrated on training images, tested as the file that ships.
 
 use mnas_deploy::{
-    EngineId, ExportError, Format, ModelFile, ModelMeta, QuantizeError, QuantizeOptions, Quantized,
-    RangeMethod, export_int8, load_model, quantize,
+    EngineId, Format, ModelFile, ModelMeta, QuantizeOptions, Quantized, RangeMethod, export_int8,
+    load_model, quantize,
 };
 use mnas_net::{Graph, Weights};
 use mnas_search::{Failure, FailureKind, Int8Accuracy};
@@ -73,14 +73,15 @@ pub(super) fn test(
         reduce_range: false,
         threads,
     };
-    let quantized = quantize(graph, weights, &images, options).map_err(|e| export_failed(&e))?;
+    let quantized =
+        quantize(graph, weights, &images, options).map_err(|e| failed(FailureKind::Export, &e))?;
     let target = job.files.get(position);
     let mut meta = target.map(|t| t.meta.clone()).unwrap_or_default();
     meta.extra.extend(facts(&quantized));
     let file = file(&quantized, job.engine.format(), &meta)?;
     let classes = data.meta.classes.len();
     let found = evaluate_file(&file, job.engine, &data.test, classes, &normalize);
-    let found = found.map_err(|e| JobFailure::Net(device_failure(&e)))?;
+    let found = found.map_err(|e| failed(FailureKind::Device, &e))?;
     let accuracy = Int8Accuracy {
         test_accuracy: found.top1,
         test_top5: found.top5,
@@ -108,24 +109,10 @@ pub fn facts(quantized: &Quantized) -> [(String, String); 2] {
 }
 
 fn file(q: &Quantized, format: Format, meta: &ModelMeta) -> Result<ModelFile, JobFailure> {
-    export_int8(q, format, meta).map_err(|e: ExportError| {
-        JobFailure::Net(Failure {
-            kind: FailureKind::Export,
-            message: e.to_string(),
-        })
-    })
+    export_int8(q, format, meta).map_err(|e| failed(FailureKind::Export, &e))
 }
 
-fn export_failed(error: &QuantizeError) -> JobFailure {
-    JobFailure::Net(Failure {
-        kind: FailureKind::Export,
-        message: error.to_string(),
-    })
-}
-
-fn device_failure(error: &FileTestError) -> Failure {
-    Failure {
-        kind: FailureKind::Device,
-        message: error.to_string(),
-    }
+fn failed(kind: FailureKind, error: &dyn std::error::Error) -> JobFailure {
+    let message = error.to_string();
+    JobFailure::Net(Failure { kind, message })
 }

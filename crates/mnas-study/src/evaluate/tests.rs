@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use mnas_deploy::MeasurePlan;
+use mnas_deploy::{EngineId, Format, MeasurePlan, ModelMeta};
 use mnas_net::Weights;
 use mnas_search::{FailureKind, LatencySource};
 use mnas_train::{Control, OpenOptions};
@@ -11,8 +11,8 @@ use mnas_train::{Control, OpenOptions};
 use super::{Evaluator, NetEvaluator, keys};
 use crate::fakes::recipe;
 use crate::job::{
-    Changed, DataJob, Job, JobFailure, JobOutput, JobProgress, MeasureJob, Net, TestJob, TrainJob,
-    TrainedNet, WeightsFrom,
+    Changed, DataJob, Int8Job, Int8Target, Job, JobFailure, JobOutput, JobProgress, MeasureJob,
+    Net, TestJob, TrainJob, TrainedNet, WeightsFrom,
 };
 use crate::plan::DevicePlan;
 
@@ -260,5 +260,51 @@ fn the_test_split_is_tested_with_stored_weights() {
     assert!(
         matches!(missing, Err(JobFailure::Infrastructure { .. })),
         "{missing:?}"
+    );
+}
+
+#[test]
+fn networks_are_tested_in_8_bits_as_the_file_that_ships() {
+    let mut f = Fixture::new();
+    let mut training = f.train_job();
+    training.recipe.train_images = Some(1024);
+    f.train(&training);
+    let path = f.dir.path().join("models/a.int8.onnx");
+    let int8 = Int8Job {
+        engine: EngineId::Rten,
+        engine_label: "rten of this test".into(),
+        files: vec![Int8Target {
+            paths: vec![(Format::Onnx, path.clone())],
+            meta: ModelMeta::default(),
+        }],
+    };
+    let weights = WeightsFrom::File(training.weights_out.clone().unwrap());
+    let job = Job::Test(TestJob {
+        nets: vec![(net(NET), weights)],
+        data: training.data.clone(),
+        threads: 1,
+        int8: Some(int8),
+    });
+    let Ok(JobOutput::Tested(tested)) = f.perform(&job) else {
+        panic!()
+    };
+    let int8 = tested[0].int8.as_ref().unwrap();
+    assert!(
+        tested[0].top1 > 0.15,
+        "no more than chance: {}",
+        tested[0].top1
+    );
+    assert!(
+        (int8.test_accuracy - tested[0].top1).abs() < 0.03,
+        "{int8:?} for {}",
+        tested[0].top1
+    );
+    assert_eq!(int8.engine, "rten of this test");
+    let (_, meta) = mnas_deploy::read_model(std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(meta.extra[keys::PRECISION], "int8");
+    assert_eq!(meta.extra[keys::CALIBRATION], int8.calibration);
+    assert_eq!(
+        meta.extra[keys::TEST_ACCURACY],
+        int8.test_accuracy.to_string()
     );
 }

@@ -24,18 +24,19 @@ pub(super) fn executor(
     first: &Stored,
 ) -> Result<Box<dyn Executor>, StudyError> {
     let local = |workers| LocalProcesses::new(env.program.clone(), env.args.clone(), workers);
-    let Some(shared) = plan.executor.cluster() else {
-        return Ok(Box::new(local(plan.workers)));
-    };
     let prefix = prefix(first)?;
     let command = WorkerCommand {
         program: env.program.clone(),
         args: env.args.clone(),
     };
-    let scheduler: Box<dyn Scheduler> = match plan.executor.clone() {
-        ExecutorPlan::Ray { ray, .. } => Box::new(Ray::new(ray, command, prefix.clone())),
-        ExecutorPlan::Slurm { slurm, .. } => Box::new(Slurm::new(slurm, command, dir.path())),
+    let (scheduler, shared): (Box<dyn Scheduler>, _) = match plan.executor.clone() {
         ExecutorPlan::Local => return Ok(Box::new(local(plan.workers))),
+        ExecutorPlan::Ray { ray, cluster } => {
+            (Box::new(Ray::new(ray, command, prefix.clone())), cluster)
+        }
+        ExecutorPlan::Slurm { slurm, cluster } => {
+            (Box::new(Slurm::new(slurm, command, dir.path())), cluster)
+        }
     };
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let mut options = ClusterOptions::new(prefix, plan.workers, plan.threads, folder);

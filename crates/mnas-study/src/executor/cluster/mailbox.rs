@@ -1,5 +1,5 @@
-//! How jobs get to workers on other machines and answers come back: a seam for a shared folder, a
-//! database, and a simulation. Nothing here depends on the cluster's logs, which die with a node.
+//! How jobs get to workers on other machines and answers come back: a seam for a shared folder and
+//! a simulation. Nothing here depends on the cluster's logs, which die with a node.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,14 +56,6 @@ pub enum MailError {
         place: String,
         /// Where and why.
         source: serde_json::Error,
-    },
-    /// A database.
-    #[error("{place}: {message}")]
-    Database {
-        /// Which.
-        place: String,
-        /// Its words.
-        message: String,
     },
 }
 

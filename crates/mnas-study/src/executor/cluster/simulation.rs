@@ -122,9 +122,9 @@ impl Scheduler for Shared {
 impl Shared {
     /// A step with the mailbox, which may fail before or after it was done.
     fn mail<T>(&self, work: impl FnOnce(&mut World) -> T) -> Result<T, MailError> {
-        let fails = || MailError::Database {
-            place: "the simulation".into(),
-            message: "stale file handle".into(),
+        let fails = || MailError::Io {
+            path: "the simulation".into(),
+            source: std::io::Error::other("stale file handle"),
         };
         self.step(|w| {
             if w.chance(w.faults.mail_fails) {

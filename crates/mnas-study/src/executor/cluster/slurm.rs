@@ -135,7 +135,7 @@ impl Scheduler for Slurm {
     }
 
     fn overhead_seconds(&self) -> f64 {
-        // Measured on Slurm 22.05 with its default pace of scheduling.
+        // A slot takes about 1.6 s to turn over at Slurm 22.05's default pace; rounded up.
         2.0
     }
 

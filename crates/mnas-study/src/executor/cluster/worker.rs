@@ -32,21 +32,17 @@ enum BundleError {
     Executor(#[from] ExecutorError),
 }
 
-/// Works through the bundle of that name of a study (a folder, or a database's address) and
-/// answers each attempt as it ends.
+/// Works through the bundle of that name of the study in a folder and answers each attempt as it
+/// ends.
 pub fn work_bundle(study: &str, bundle: &str, command: &WorkerCommand) -> ExitCode {
-    let worked = open(study).and_then(|mut mailbox| work(&mut *mailbox, bundle, command));
-    match worked {
+    let mut mailbox = FolderMailbox::of(study.as_ref());
+    match work(&mut mailbox, bundle, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mnas worker: {bundle}: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn open(study: &str) -> Result<Box<dyn Mailbox>, BundleError> {
-    Ok(Box::new(FolderMailbox::of(study.as_ref())))
 }
 
 fn work(mailbox: &mut dyn Mailbox, name: &str, command: &WorkerCommand) -> Result<(), BundleError> {
