@@ -53,7 +53,8 @@ pub trait Controller: Send {
     /// One index per decision for a trial.
     fn propose(&mut self, trial: u64) -> Tokens;
     /// Learns from a batch. Batches come in order, once each, and were proposed in the state left
-    /// by the batch before, or by an earlier one where the study lets batches overlap. Unobserved trials are passed too, so that batches count alike.
+    /// by the batch before, or by an earlier one where the study lets batches overlap. Unobserved
+    /// trials are passed too, so that batches count alike.
     ///
     /// # Panics
     /// If tokens aren't a sample of the space that the controller was built for, or a reward isn't

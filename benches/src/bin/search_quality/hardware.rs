@@ -70,7 +70,7 @@ fn problem(name: String, objective: Objective, costs: Costs) -> Problem {
     };
     Problem {
         name,
-        setup: Setup::new(choices.clone(), objective).alike(),
+        setup: Setup::new(choices.clone(), objective),
         best: climb(&choices, &reward),
         front: None,
         measure: Box::new(move |tokens, seed, trial| {

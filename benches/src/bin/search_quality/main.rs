@@ -1,7 +1,7 @@
 //! How well search algorithms search, on ground whose optimum is known. No network is trained.
 //!
 //!     search_quality --data DIR [--problems A,B] [--algorithms A,B] [--set NAME=VALUE]...
-//!                    [--seeds N] [--trials N] [--batch N] [--peer FILE.jsonl] [--json] [--runs FILE.jsonl]
+//!                    [--seeds N] [--first-seed N] [--trials N] [--batch N] [--peer FILE.jsonl] [--json] [--runs FILE.jsonl]
 //!
 //! `--data` is a folder that holds `nas-bench-macro/` and `hw-latency/`. `--peer` scores runs of other
 //! programs on the same problems (`benches/search-quality/optuna_peer.py` writes them) by the same
@@ -25,6 +25,7 @@ struct Args {
     algorithms: Vec<String>,
     settings: Vec<(String, f64)>,
     seeds: u64,
+    first_seed: u64,
     trials: u64,
     batch: u64,
     peer: Option<PathBuf>,
@@ -39,6 +40,7 @@ fn args() -> Result<Args, String> {
         algorithms: vec!["surrogate".into()],
         settings: vec![],
         seeds: 10,
+        first_seed: 0,
         trials: 100,
         batch: 1,
         peer: None,
@@ -59,6 +61,7 @@ fn args() -> Result<Args, String> {
             "--problems" => args.problems = list(value),
             "--algorithms" => args.algorithms = list(value),
             "--seeds" => args.seeds = whole()?,
+            "--first-seed" => args.first_seed = whole()?,
             "--trials" => args.trials = whole()?,
             "--batch" => args.batch = whole()?.max(1),
             "--peer" => args.peer = Some(value.into()),
@@ -100,7 +103,7 @@ fn go(args: &Args) -> Result<(), String> {
             let job = Job {
                 algorithm,
                 settings: &args.settings,
-                seeds: args.seeds,
+                seeds: args.first_seed..args.first_seed + args.seeds,
                 trials: args.trials,
                 batch: args.batch,
             };

@@ -117,7 +117,7 @@ fn tabular(
     let rewards = points.iter().map(|(a, f)| objective.reward(*a, *f));
     Problem {
         name: name.into(),
-        setup: Setup::new(vec![3; 8], objective).alike(),
+        setup: Setup::new(vec![3; 8], objective),
         best: rewards.fold(f64::NEG_INFINITY, f64::max),
         front: name.ends_with("front").then(|| Front {
             reference,

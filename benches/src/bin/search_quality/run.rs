@@ -29,7 +29,7 @@ pub(crate) struct Run {
 pub(crate) struct Job<'a> {
     pub(crate) algorithm: &'a str,
     pub(crate) settings: &'a [(String, f64)],
-    pub(crate) seeds: u64,
+    pub(crate) seeds: std::ops::Range<u64>,
     pub(crate) trials: u64,
     pub(crate) batch: u64,
 }
@@ -75,7 +75,7 @@ pub(crate) fn run(problem: &Problem, job: &Job<'_>) -> Result<Vec<Run>, String> 
             seconds: start.elapsed().as_secs_f64(),
         })
     };
-    (0..job.seeds).into_par_iter().map(one).collect()
+    job.seeds.clone().into_par_iter().map(one).collect()
 }
 
 fn digits(tokens: &[u16]) -> String {

@@ -87,17 +87,6 @@ impl Setup {
         setup
     }
 
-    /// Where all decisions ask the same of different places, with the same choices.
-    ///
-    /// # Panics
-    /// If they have different numbers of choices.
-    #[must_use]
-    pub fn alike(mut self) -> Setup {
-        assert!(self.choices.windows(2).all(|pair| pair[0] == pair[1]));
-        self.kinds.fill(0);
-        self
-    }
-
     /// With this seed.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Setup {

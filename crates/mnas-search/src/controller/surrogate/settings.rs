@@ -68,7 +68,7 @@ const SETTINGS: &[Setting] = &[
             "start",
             8.0,
             10_000.0,
-            "trials of a Latin hypercube before the models are asked; chosen",
+            "trials of a Latin hypercube before the models are asked; a first guess",
         )
     },
     Setting {
@@ -78,7 +78,7 @@ const SETTINGS: &[Setting] = &[
             "points",
             320.0,
             2_000.0,
-            "trials that the models remember; keeps a proposal under 100 ms",
+            "trials that the models remember; the time of a proposal grows with them",
         )
     },
     Setting {
@@ -87,50 +87,50 @@ const SETTINGS: &[Setting] = &[
             "steps",
             8.0,
             1_000.0,
-            "steps of learning the variances each time; chosen",
+            "steps of learning the variances each time; a first guess",
         )
     },
     number(
         "shared",
         0.4,
         100.0,
-        "variance of effects that a choice has in every block, before anything is seen; chosen",
+        "variance of effects that a choice has in every block, before anything is seen; a first guess",
     ),
     number(
         "single",
         0.4,
         100.0,
-        "variance of single choices' effects before anything is seen; chosen",
+        "variance of single choices' effects before anything is seen; a first guess",
     ),
     number(
         "pairs",
         0.2,
         100.0,
-        "variance of pairs of choices before anything is seen; chosen",
+        "variance of pairs of choices before anything is seen; a first guess",
     ),
     number(
         "rest",
         0.05,
         100.0,
-        "variance of all else before anything is seen; chosen",
+        "variance of all else before anything is seen; a first guess",
     ),
     number(
         "noise",
         0.01,
         100.0,
-        "variance of noise before anything is seen; chosen",
+        "variance of noise before anything is seen; a first guess",
     ),
     number(
         "firmness",
         2.0,
         1_000.0,
-        "how many observations that weighs, for single choices; chosen",
+        "how many observations that weighs, for single choices; a first guess",
     ),
     number(
         "firmness_rest",
         0.5,
         1_000.0,
-        "how many observations that weighs, for all else; chosen",
+        "how many observations that weighs, for all else; a first guess",
     ),
 ];
 
