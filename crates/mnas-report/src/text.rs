@@ -87,7 +87,7 @@ fn printable(text: &str) -> String {
 
 /// A row of seven cells, 80 columns at most.
 fn row(out: &mut String, cells: [&str; 7]) {
-    let name = clip(&printable(cells[0]), 26);
+    let name = clip(&printable(cells[0]), 24);
     let mut line = format!("  {name:<24}");
     for (cell, width) in cells[1..].iter().zip([9, 9, 9, 9, 8, 8]) {
         // Formatting into a String cannot fail.
