@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::settings::Values;
-pub use self::setup::Setup;
+pub use self::setup::{Network, Setup};
 use crate::Tokens;
 
 /// What a controller is told of one trial.

@@ -5,8 +5,16 @@ use std::sync::Arc;
 
 use crate::{Decision, Objective, Space};
 
-/// A name for what a sample stands for: equal networks, equal name.
-type NameOf = Arc<dyn Fn(&[u16]) -> u64 + Send + Sync>;
+/// What is known of the network that a sample stands for before anything is tried.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Network {
+    /// Equal networks have equal names.
+    pub name: u64,
+    /// Logarithms of what it costs, such as its multiply-accumulates: as many for every sample.
+    pub costs: Vec<f64>,
+}
+
+type NetworkOf = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
 
 /// What every algorithm is built from.
 #[derive(Clone)]
@@ -25,7 +33,7 @@ pub struct Setup {
     pub(crate) batch: u64,
     /// What the study maximises.
     pub(crate) objective: Objective,
-    name_of: NameOf,
+    network_of: NetworkOf,
 }
 
 impl fmt::Debug for Setup {
@@ -54,7 +62,10 @@ impl Setup {
             budget: 100,
             batch: 1,
             objective,
-            name_of: Arc::new(|tokens| fnv(tokens.iter().flat_map(|t| t.to_le_bytes()))),
+            network_of: Arc::new(|tokens| Network {
+                name: fnv(tokens.iter().flat_map(|t| t.to_le_bytes())),
+                costs: vec![],
+            }),
         }
     }
 
@@ -79,12 +90,21 @@ impl Setup {
                 .unwrap_or_default()
         };
         setup.kinds = kinds.iter().map(first).collect();
-        let (plain, space) = (Arc::clone(&setup.name_of), space.clone());
-        setup.name_of = Arc::new(move |tokens| match space.decode(tokens) {
-            Ok(spec) => fnv(spec.hash().bytes()),
+        let (plain, space) = (Arc::clone(&setup.network_of), space.clone());
+        setup.networks(move |tokens| match space.decode(tokens) {
+            Ok(spec) => Network {
+                name: fnv(spec.hash().bytes()),
+                costs: vec![],
+            },
             Err(_) => plain(tokens),
-        });
-        setup
+        })
+    }
+
+    /// Where this is what is known of a sample's network.
+    #[must_use]
+    pub fn networks(mut self, of: impl Fn(&[u16]) -> Network + Send + Sync + 'static) -> Setup {
+        self.network_of = Arc::new(of);
+        self
     }
 
     /// With this seed.
@@ -102,9 +122,14 @@ impl Setup {
         self
     }
 
+    /// What is known of a sample's network.
+    pub(crate) fn network(&self, tokens: &[u16]) -> Network {
+        (self.network_of)(tokens)
+    }
+
     /// The name of what a sample stands for.
     pub(crate) fn name_of(&self, tokens: &[u16]) -> u64 {
-        (self.name_of)(tokens)
+        self.network(tokens).name
     }
 }
 

@@ -10,6 +10,7 @@
 mod acquisition;
 mod belief;
 mod candidates;
+mod costs;
 mod kernel;
 mod matrix;
 mod points;
@@ -22,6 +23,7 @@ use mnas_net::{Purpose, Stream, stream};
 use self::acquisition::{Guess, expected_front_gain, expected_reward_gain};
 use self::belief::{Belief, Learnt, Scale};
 use self::candidates::Worth;
+use self::costs::Costs;
 use self::kernel::Decisions;
 use self::points::Point;
 use self::process::{Prior, Process};
@@ -88,6 +90,7 @@ impl Surrogate {
             choices: setup.choices.clone(),
             ordered: setup.ordered.clone(),
             kinds: setup.kinds.clone(),
+            costs: Costs::new(setup),
         };
         let weights = |prior: &Prior| prior.weights(&decisions);
         let learnt = |scales: &[Scale], prior: &Prior| {
