@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mnas_net::{Shape, cost};
+
 use crate::{Decision, Objective, Space};
 
 /// What is known of the network that a sample stands for before anything is tried.
@@ -14,7 +16,18 @@ pub struct Network {
     pub costs: Vec<f64>,
 }
 
-type NetworkOf = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
+type Told = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
+
+/// Where [`Network`]s are known from.
+#[derive(Clone)]
+enum Networks {
+    /// Different samples are different networks; no more is known.
+    Tokens,
+    /// A space, and the shape and classes of its images, by which costs are known.
+    Space(Arc<Space>, Option<(Shape, usize)>),
+    /// Told for each sample.
+    Told(Told),
+}
 
 /// What every algorithm is built from.
 #[derive(Clone)]
@@ -33,7 +46,7 @@ pub struct Setup {
     pub(crate) batch: u64,
     /// What the study maximises.
     pub(crate) objective: Objective,
-    network_of: NetworkOf,
+    networks: Networks,
 }
 
 impl fmt::Debug for Setup {
@@ -62,10 +75,7 @@ impl Setup {
             budget: 100,
             batch: 1,
             objective,
-            network_of: Arc::new(|tokens| Network {
-                name: fnv(tokens.iter().flat_map(|t| t.to_le_bytes())),
-                costs: vec![],
-            }),
+            networks: Networks::Tokens,
         }
     }
 
@@ -90,20 +100,24 @@ impl Setup {
                 .unwrap_or_default()
         };
         setup.kinds = kinds.iter().map(first).collect();
-        let (plain, space) = (Arc::clone(&setup.network_of), space.clone());
-        setup.networks(move |tokens| match space.decode(tokens) {
-            Ok(spec) => Network {
-                name: fnv(spec.hash().bytes()),
-                costs: vec![],
-            },
-            Err(_) => plain(tokens),
-        })
+        setup.networks = Networks::Space(Arc::new(space.clone()), None);
+        setup
     }
 
-    /// Where this is what is known of a sample's network.
+    /// Where a space's networks are for images of this shape, `classes` of them: multiply-accumulates and
+    /// parameters of every network are known before it is tried.
     #[must_use]
-    pub fn networks(mut self, of: impl Fn(&[u16]) -> Network + Send + Sync + 'static) -> Setup {
-        self.network_of = Arc::new(of);
+    pub fn for_images(mut self, input: Shape, classes: usize) -> Setup {
+        if let Networks::Space(_, images) = &mut self.networks {
+            *images = Some((input, classes));
+        }
+        self
+    }
+
+    /// Where this is what is known of each sample's network.
+    #[must_use]
+    pub fn told(mut self, of: impl Fn(&[u16]) -> Network + Send + Sync + 'static) -> Setup {
+        self.networks = Networks::Told(Arc::new(of));
         self
     }
 
@@ -124,7 +138,14 @@ impl Setup {
 
     /// What is known of a sample's network.
     pub(crate) fn network(&self, tokens: &[u16]) -> Network {
-        (self.network_of)(tokens)
+        match &self.networks {
+            Networks::Told(of) => of(tokens),
+            Networks::Space(space, images) => of_space(space, *images, tokens),
+            Networks::Tokens => Network {
+                name: name_of_tokens(tokens),
+                costs: vec![],
+            },
+        }
     }
 
     /// The name of what a sample stands for.
@@ -137,6 +158,29 @@ impl Setup {
 fn in_order(choices: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = choices.iter().map(|c| c.parse().ok()).collect();
     numbers.is_some_and(|n| n.is_sorted() || n.is_sorted_by(|a, b| a >= b))
+}
+
+/// What is known of a sample of a space.
+fn of_space(space: &Space, images: Option<(Shape, usize)>, tokens: &[u16]) -> Network {
+    let spec = space.decode(tokens).ok();
+    let costs = images.map_or(vec![], |(input, classes)| {
+        let graph = spec.as_ref().and_then(|s| s.graph(input, classes).ok());
+        // A network that can't be built will fail as a trial; as a hint, it costs nothing.
+        graph.map_or(vec![0.0; 2], |graph| {
+            let cost = cost(&graph);
+            [cost.macs, cost.params]
+                .map(|n| libm::log(n.max(1) as f64))
+                .into()
+        })
+    });
+    Network {
+        name: spec.map_or_else(|| name_of_tokens(tokens), |s| fnv(s.hash().bytes())),
+        costs,
+    }
+}
+
+fn name_of_tokens(tokens: &[u16]) -> u64 {
+    fnv(tokens.iter().flat_map(|t| t.to_le_bytes()))
 }
 
 /// FNV-1a, 64 bits.
@@ -172,6 +216,17 @@ mod tests {
         assert_ne!(
             setup.name_of(&[1, 0, 0, 0, 0]),
             setup.name_of(&[1, 1, 0, 0, 0])
+        );
+        assert!(setup.network(&[0; 5]).costs.is_empty());
+        let setup = setup.for_images(Shape::new(16, 16, 3), 10);
+        let of = |tokens: &[u16]| setup.network(tokens).costs;
+        assert_eq!(of(&[0; 5]).len(), 2);
+        // A wider block costs more of both.
+        assert!(
+            of(&[0, 0, 1, 0, 0])
+                .iter()
+                .zip(of(&[0; 5]))
+                .all(|(w, n)| *w > n)
         );
         assert!(!in_order(&["3".into(), "1".into(), "2".into()]));
     }

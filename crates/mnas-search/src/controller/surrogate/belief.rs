@@ -79,7 +79,13 @@ impl Learnt {
     }
 
     pub(super) fn is_sound(&self) -> bool {
-        let rest = [&self.shared, &self.pairs, &self.costs, &self.rest, &self.noise];
+        let rest = [
+            &self.shared,
+            &self.pairs,
+            &self.costs,
+            &self.rest,
+            &self.noise,
+        ];
         let all = self.single.iter().chain(rest);
         all.clone().all(|w| w.is_finite() && *w >= 0.0) && self.noise > 0.0
     }

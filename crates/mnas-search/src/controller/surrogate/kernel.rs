@@ -232,9 +232,15 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Objective, ObjectiveKind, Setup};
 
     fn decisions(choices: &[usize], kinds: &[usize]) -> Decisions {
+        let objective = Objective {
+            kind: ObjectiveKind::SOFT,
+            target_ms: 1.0,
+        };
         Decisions {
+            costs: Costs::new(&Setup::new(choices.to_vec(), objective)),
             choices: choices.to_vec(),
             ordered: vec![false; choices.len()],
             kinds: kinds.to_vec(),
@@ -247,6 +253,7 @@ mod tests {
             single: vec![0.2, 0.3],
             shared: 0.7,
             pairs: 0.5,
+            costs: 0.0,
             rest: 0.0,
             noise: 0.1,
         };

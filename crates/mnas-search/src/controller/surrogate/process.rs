@@ -44,7 +44,11 @@ impl Prior {
                 _ => self.shared,
             },
             pairs: self.pairs,
-            costs: if decisions.costs.any() { self.costs } else { 0.0 },
+            costs: if decisions.costs.any() {
+                self.costs
+            } else {
+                0.0
+            },
             rest: self.rest,
             noise: self.noise,
         }

@@ -67,9 +67,9 @@ const SETTINGS: &[Setting] = &[
         whole: true,
         ..number(
             "start",
-            8.0,
+            3.0,
             10_000.0,
-            "trials of a Latin hypercube before the models are asked; a first guess",
+            "trials of a Latin hypercube before the models are asked; chosen, 8 find no better network and find it later",
         )
     },
     Setting {
