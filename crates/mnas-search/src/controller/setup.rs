@@ -1,11 +1,12 @@
 //! What every algorithm is built from: decisions and numbers, never a network.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use mnas_net::{Shape, cost};
+use mnas_net::{Shape, macs_and_params};
 
-use crate::{Decision, Objective, Space};
+use crate::{Decision, Objective, Space, Tokens};
 
 /// What is known of the network that a sample stands for before anything is tried.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +17,11 @@ pub struct Network {
     pub costs: Vec<f64>,
 }
 
+/// A search asks of the same samples and their neighbours again and again.
+type Lately = HashMap<Tokens, Network>;
+/// So many samples are remembered.
+const LATELY_MAX: usize = 20_000;
+
 type Told = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
 
 /// Where [`Network`]s are known from.
@@ -23,8 +29,8 @@ type Told = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
 enum Networks {
     /// Different samples are different networks; no more is known.
     Tokens,
-    /// A space, and the shape and classes of its images, by which costs are known.
-    Space(Arc<Space>, Option<(Shape, usize)>),
+    /// A space, the shape and classes of its images, by which costs are known, and what was asked lately.
+    Space(Arc<Space>, Option<(Shape, usize)>, Arc<Mutex<Lately>>),
     /// Told for each sample.
     Told(Told),
 }
@@ -100,7 +106,7 @@ impl Setup {
                 .unwrap_or_default()
         };
         setup.kinds = kinds.iter().map(first).collect();
-        setup.networks = Networks::Space(Arc::new(space.clone()), None);
+        setup.networks = Networks::Space(Arc::new(space.clone()), None, Arc::default());
         setup
     }
 
@@ -108,8 +114,8 @@ impl Setup {
     /// parameters of every network are known before it is tried.
     #[must_use]
     pub fn for_images(mut self, input: Shape, classes: usize) -> Setup {
-        if let Networks::Space(_, images) = &mut self.networks {
-            *images = Some((input, classes));
+        if let Networks::Space(_, images, lately) = &mut self.networks {
+            (*images, *lately) = (Some((input, classes)), Arc::default());
         }
         self
     }
@@ -140,7 +146,20 @@ impl Setup {
     pub(crate) fn network(&self, tokens: &[u16]) -> Network {
         match &self.networks {
             Networks::Told(of) => of(tokens),
-            Networks::Space(space, images) => of_space(space, *images, tokens),
+            Networks::Space(space, images, lately) => {
+                let mut lately = lately.lock().unwrap_or_else(PoisonError::into_inner);
+                if lately.len() >= LATELY_MAX {
+                    lately.clear();
+                }
+                match lately.get(tokens) {
+                    Some(network) => network.clone(),
+                    None => {
+                        let network = of_space(space, *images, tokens);
+                        lately.insert(tokens.to_vec(), network.clone());
+                        network
+                    }
+                }
+            }
             Networks::Tokens => Network {
                 name: name_of_tokens(tokens),
                 costs: vec![],
@@ -167,10 +186,9 @@ fn of_space(space: &Space, images: Option<(Shape, usize)>, tokens: &[u16]) -> Ne
         let graph = spec.as_ref().and_then(|s| s.graph(input, classes).ok());
         // A network that can't be built will fail as a trial; as a hint, it costs nothing.
         graph.map_or(vec![0.0; 2], |graph| {
-            let cost = cost(&graph);
-            [cost.macs, cost.params]
-                .map(|n| libm::log(n.max(1) as f64))
-                .into()
+            let (macs, params) = macs_and_params(&graph);
+            let log = |n: u64| libm::log(n.max(1) as f64);
+            vec![log(macs), log(params)]
         })
     });
     Network {
