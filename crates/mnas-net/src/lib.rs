@@ -41,7 +41,7 @@ mod weights;
 pub mod zoo;
 
 pub use block::{BLOCKS, Block, BlockKind, Layer, Skip};
-pub use cost::{Cost, LayerCost, cost};
+pub use cost::{Cost, LayerCost, cost, macs_and_params};
 pub use graph::op::{Activation, Op};
 pub use graph::param::{ParamRole, ParamSpec};
 pub use graph::shape::{Padding, Shape, same_padding};

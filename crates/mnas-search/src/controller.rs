@@ -1,9 +1,13 @@
 //! Algorithms that propose networks. They see decisions and rewards, never a network.
 
+mod adam;
+mod baseline;
 mod evolution;
+mod nsga2;
 mod numbers;
 mod ppo;
 mod random;
+mod reinforce;
 mod settings;
 mod setup;
 mod surrogate;
@@ -15,7 +19,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::settings::Values;
-pub use self::setup::Setup;
+pub use self::setup::{Network, Setup};
 use crate::Tokens;
 
 /// What a controller is told of one trial.
@@ -183,7 +187,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
     surrogate::FRONT,
     ppo::DEFAULT,
     ppo::PAPER,
+    reinforce::ALGORITHM,
     evolution::ALGORITHM,
+    nsga2::ALGORITHM,
     random::ALGORITHM,
 ];
 
@@ -216,17 +222,20 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
+/// Whether tokens are a sample of decisions with so many choices.
+fn fits(choices: &[usize], tokens: &[u16]) -> bool {
+    tokens.len() == choices.len()
+        && tokens
+            .iter()
+            .zip(choices)
+            .all(|(t, n)| usize::from(*t) < *n)
+}
+
 /// Checks that a batch's tokens fit the space; a controller that learnt from others would be
 /// silently wrong.
 fn assert_sample(choices: &[usize], observation: &Observation) {
-    let fits = observation.tokens.len() == choices.len()
-        && observation
-            .tokens
-            .iter()
-            .zip(choices)
-            .all(|(token, n)| usize::from(*token) < *n);
     assert!(
-        fits,
+        fits(choices, &observation.tokens),
         "trial {} isn't a sample of this space",
         observation.trial
     );

@@ -14,8 +14,8 @@ mod study;
 mod trial;
 
 pub use controller::{
-    ALGORITHMS, Algorithm, BuildError, Controller, ControllerSpec, Diagnostics, Observation,
-    RestoreError, Setting, Setup, build,
+    ALGORITHMS, Algorithm, BuildError, Controller, ControllerSpec, Diagnostics, Network,
+    Observation, RestoreError, Setting, Setup, build,
 };
 pub use event::{
     Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Int8Accuracy, Proposal, VERSION,

@@ -75,6 +75,13 @@ fn evolution_beats_random() {
 }
 
 #[test]
+fn reinforce_beats_random() {
+    for kind in KINDS {
+        check("reinforce", kind, (400, 8), SEEDS, MARGIN);
+    }
+}
+
+#[test]
 fn the_papers_settings_learn_when_given_their_time() {
     check("ppo-paper", Kind::Separable, (800, 20), 2, MARGIN);
 }

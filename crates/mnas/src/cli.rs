@@ -139,7 +139,7 @@ pub(crate) struct SearchArgs {
     /// Search space: a built-in name or a file.
     #[arg(long, value_name = "S")]
     pub space: Option<String>,
-    /// Search algorithm: surrogate, surrogate-front, ppo, ppo-paper, evolution or random.
+    /// Search algorithm: surrogate, surrogate-front, ppo, ppo-paper, reinforce, evolution, nsga2 or random.
     #[arg(long)]
     pub algorithm: Option<String>,
     /// Side of the square images that networks see, in pixels.

@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub precision: Option<Precision>,
     /// Search space: a built-in name or a path.
     pub space: Option<String>,
-    /// Search algorithm: surrogate, surrogate-front, ppo, ppo-paper, evolution or random.
+    /// Search algorithm: surrogate, surrogate-front, ppo, ppo-paper, reinforce, evolution, nsga2 or random.
     pub algorithm: Option<String>,
     /// Seed of every random choice.
     pub seed: Option<u64>,

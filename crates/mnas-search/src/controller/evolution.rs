@@ -139,13 +139,10 @@ impl Controller for Evolution {
                 expected: self.population,
             });
         }
-        let misfit = state.members.iter().find(|(tokens, _)| {
-            tokens.len() != self.choices.len()
-                || tokens
-                    .iter()
-                    .zip(&self.choices)
-                    .any(|(t, n)| usize::from(*t) >= *n)
-        });
+        let misfit = state
+            .members
+            .iter()
+            .find(|(tokens, _)| !super::fits(&self.choices, tokens));
         if let Some((tokens, _)) = misfit {
             return Err(RestoreError::Size {
                 field: "tokens",
@@ -162,19 +159,13 @@ impl Controller for Evolution {
     }
 
     fn diagnostics(&self) -> Diagnostics {
-        if self.members.is_empty() {
-            return Diagnostics::default();
-        }
+        let tokens: Vec<&Tokens> = self.members.iter().map(|(tokens, _)| tokens).collect();
+        let shares = super::numbers::shares(&self.choices, &tokens);
         let n = self.members.len() as f64;
-        let mut shares: Vec<Vec<f64>> = self.choices.iter().map(|n| vec![0.0; *n]).collect();
-        for (tokens, _) in &self.members {
-            for (share, token) in shares.iter_mut().zip(tokens) {
-                share[usize::from(*token)] += 1.0 / n;
-            }
-        }
+        let sum: f64 = self.members.iter().map(|(_, reward)| reward).sum();
         Diagnostics {
             entropy: super::numbers::relative_entropy(&shares),
-            baseline: Some(self.members.iter().map(|(_, reward)| reward).sum::<f64>() / n),
+            baseline: (!self.members.is_empty()).then(|| sum / n),
             probabilities: shares,
         }
     }

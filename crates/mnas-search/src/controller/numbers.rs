@@ -1,6 +1,7 @@
-//! Numbers in snapshots, and the entropy that diagnostics show.
+//! Numbers in snapshots, and what policies compute with probabilities.
 
 use super::RestoreError;
+use crate::Tokens;
 
 /// Base64 (RFC 4648) of little-endian 32-bit floats. Exact for values that 32 bits can hold, which
 /// is why learners round their state to 32 bits after every step.
@@ -91,6 +92,41 @@ fn digit(c: u8) -> Option<u32> {
 /// The nearest value that 32 bits can hold.
 pub(super) fn round_f32(value: f64) -> f64 {
     f64::from(value as f32)
+}
+
+pub(super) fn softmax(logits: &[f64]) -> Vec<f64> {
+    let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut values: Vec<f64> = logits.iter().map(|l| libm::exp(l - most)).collect();
+    let sum: f64 = values.iter().sum();
+    // Never 0: a token that was once proposed keeps a finite log-probability.
+    values.iter_mut().for_each(|v| *v = (*v / sum).max(1e-12));
+    values
+}
+
+/// The choice that `uniform` in `0..1` falls on.
+pub(super) fn draw(probabilities: &[f64], uniform: f64) -> u16 {
+    let mut below = 0.0;
+    for (i, p) in probabilities.iter().enumerate() {
+        below += p;
+        if uniform < below {
+            return i as u16;
+        }
+    }
+    (probabilities.len() - 1) as u16
+}
+
+/// How often samples make each choice of each decision, as shares of them; empty where there are none.
+pub(super) fn shares(choices: &[usize], samples: &[&Tokens]) -> Vec<Vec<f64>> {
+    if samples.is_empty() {
+        return vec![];
+    }
+    let mut shares: Vec<Vec<f64>> = choices.iter().map(|n| vec![0.0; *n]).collect();
+    for tokens in samples {
+        for (share, token) in shares.iter_mut().zip(*tokens) {
+            share[usize::from(*token)] += 1.0 / samples.len() as f64;
+        }
+    }
+    shares
 }
 
 /// Entropy in nats.

@@ -1,11 +1,10 @@
 //! Proximal policy optimisation of an LSTM policy: the controller of NASNet and MnasNet.
 //!
 //! The policy writes a network token by token ([`policy`]). After every batch, it is pushed toward
-//! what earned more than the baseline (Schulman et al. 2017, equation 7), by Adam ([`adam`]).
+//! what earned more than the baseline (Schulman et al. 2017, equation 7), by [`Adam`].
 //! Weights and moments are kept at 32-bit precision and computed with at 64, so that a snapshot is
 //! exact and half as large.
 
-mod adam;
 mod policy;
 mod settings;
 #[cfg(test)]
@@ -14,10 +13,11 @@ mod tests;
 use mnas_net::{Purpose, stream};
 use serde::{Deserialize, Serialize};
 
-use self::adam::Adam;
 use self::policy::{Policy, Weighting};
 use self::settings::Settings;
 pub(super) use self::settings::{DEFAULT, PAPER};
+use super::adam::Adam;
+use super::baseline::Baseline;
 use super::numbers::{decode_f32, encode_f32, relative_entropy};
 use super::{Controller, Diagnostics, Observation, RestoreError, Setup, assert_sample};
 use crate::Tokens;
@@ -27,9 +27,6 @@ const DIAGNOSTIC_SAMPLES: usize = 16;
 
 /// The stream that initial weights are drawn from; no batch has this number.
 const INITIAL: u64 = u64::MAX;
-
-/// Least spread that rewards are divided by: where all are equal, nothing is to be learnt.
-const SPREAD_MIN: f64 = 1e-6;
 
 struct Ppo {
     name: &'static str,
@@ -43,31 +40,6 @@ struct Ppo {
     baseline: Baseline,
     /// Batches observed.
     batches: u64,
-}
-
-/// What rewards are compared with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Baseline {
-    /// Moving average of rewards; `None` before the first.
-    mean: Option<f64>,
-    /// Moving average of squared deviations from it; `None` before the second.
-    variance: Option<f64>,
-}
-
-impl Baseline {
-    fn update(&mut self, reward: f64, decay: f64) {
-        let Some(mean) = self.mean else {
-            self.mean = Some(reward);
-            return;
-        };
-        let square = (reward - mean) * (reward - mean);
-        self.mean = Some(decay * mean + (1.0 - decay) * reward);
-        self.variance = Some(match self.variance {
-            None => square,
-            Some(variance) => decay * variance + (1.0 - decay) * square,
-        });
-    }
 }
 
 /// A trial of the batch that is learnt from.
@@ -121,9 +93,9 @@ impl Ppo {
         }
         let weight = self.settings.baseline_weight;
         let expected = (weight * past + sum) / (weight + n);
-        let spread = match self.baseline.variance {
-            Some(variance) if self.settings.normalize => libm::sqrt(variance).max(SPREAD_MIN),
-            _ => 1.0,
+        let spread = match self.settings.normalize {
+            true => self.baseline.spread(),
+            false => 1.0,
         };
         let limit = self.settings.advantage_limit;
         rewards

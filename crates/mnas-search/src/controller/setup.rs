@@ -1,12 +1,39 @@
 //! What every algorithm is built from: decisions and numbers, never a network.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Decision, Objective, Space};
+use mnas_net::{Shape, macs_and_params};
 
-/// A name for what a sample stands for: equal networks, equal name.
-type NameOf = Arc<dyn Fn(&[u16]) -> u64 + Send + Sync>;
+use crate::{Decision, Objective, Space, Tokens};
+
+/// What is known of the network that a sample stands for before anything is tried.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Network {
+    /// Equal networks have equal names.
+    pub name: u64,
+    /// Logarithms of what it costs, such as its multiply-accumulates: as many for every sample.
+    pub costs: Vec<f64>,
+}
+
+/// A search asks of the same samples and their neighbours again and again.
+type Lately = HashMap<Tokens, Network>;
+/// So many samples are remembered.
+const LATELY_MAX: usize = 20_000;
+
+type Told = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
+
+/// Where [`Network`]s are known from.
+#[derive(Clone)]
+enum Networks {
+    /// Different samples are different networks; no more is known.
+    Tokens,
+    /// A space, the shape and classes of its images, by which costs are known, and what was asked lately.
+    Space(Arc<Space>, Option<(Shape, usize)>, Arc<Mutex<Lately>>),
+    /// Told for each sample.
+    Told(Told),
+}
 
 /// What every algorithm is built from.
 #[derive(Clone)]
@@ -25,7 +52,7 @@ pub struct Setup {
     pub(crate) batch: u64,
     /// What the study maximises.
     pub(crate) objective: Objective,
-    name_of: NameOf,
+    networks: Networks,
 }
 
 impl fmt::Debug for Setup {
@@ -54,7 +81,7 @@ impl Setup {
             budget: 100,
             batch: 1,
             objective,
-            name_of: Arc::new(|tokens| fnv(tokens.iter().flat_map(|t| t.to_le_bytes()))),
+            networks: Networks::Tokens,
         }
     }
 
@@ -79,12 +106,25 @@ impl Setup {
                 .unwrap_or_default()
         };
         setup.kinds = kinds.iter().map(first).collect();
-        let (plain, space) = (Arc::clone(&setup.name_of), space.clone());
-        setup.name_of = Arc::new(move |tokens| match space.decode(tokens) {
-            Ok(spec) => fnv(spec.hash().bytes()),
-            Err(_) => plain(tokens),
-        });
+        setup.networks = Networks::Space(Arc::new(space.clone()), None, Arc::default());
         setup
+    }
+
+    /// Where a space's networks are for images of this shape, `classes` of them: multiply-accumulates and
+    /// parameters of every network are known before it is tried.
+    #[must_use]
+    pub fn for_images(mut self, input: Shape, classes: usize) -> Setup {
+        if let Networks::Space(_, images, lately) = &mut self.networks {
+            (*images, *lately) = (Some((input, classes)), Arc::default());
+        }
+        self
+    }
+
+    /// Where this is what is known of each sample's network.
+    #[must_use]
+    pub fn told(mut self, of: impl Fn(&[u16]) -> Network + Send + Sync + 'static) -> Setup {
+        self.networks = Networks::Told(Arc::new(of));
+        self
     }
 
     /// With this seed.
@@ -102,9 +142,34 @@ impl Setup {
         self
     }
 
+    /// What is known of a sample's network.
+    pub(crate) fn network(&self, tokens: &[u16]) -> Network {
+        match &self.networks {
+            Networks::Told(of) => of(tokens),
+            Networks::Space(space, images, lately) => {
+                let mut lately = lately.lock().unwrap_or_else(PoisonError::into_inner);
+                if lately.len() >= LATELY_MAX {
+                    lately.clear();
+                }
+                match lately.get(tokens) {
+                    Some(network) => network.clone(),
+                    None => {
+                        let network = of_space(space, *images, tokens);
+                        lately.insert(tokens.to_vec(), network.clone());
+                        network
+                    }
+                }
+            }
+            Networks::Tokens => Network {
+                name: name_of_tokens(tokens),
+                costs: vec![],
+            },
+        }
+    }
+
     /// The name of what a sample stands for.
     pub(crate) fn name_of(&self, tokens: &[u16]) -> u64 {
-        (self.name_of)(tokens)
+        self.network(tokens).name
     }
 }
 
@@ -112,6 +177,28 @@ impl Setup {
 fn in_order(choices: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = choices.iter().map(|c| c.parse().ok()).collect();
     numbers.is_some_and(|n| n.is_sorted() || n.is_sorted_by(|a, b| a >= b))
+}
+
+/// What is known of a sample of a space.
+fn of_space(space: &Space, images: Option<(Shape, usize)>, tokens: &[u16]) -> Network {
+    let spec = space.decode(tokens).ok();
+    let costs = images.map_or(vec![], |(input, classes)| {
+        let graph = spec.as_ref().and_then(|s| s.graph(input, classes).ok());
+        // A network that can't be built will fail as a trial; as a hint, it costs nothing.
+        graph.map_or(vec![0.0; 2], |graph| {
+            let (macs, params) = macs_and_params(&graph);
+            let log = |n: u64| libm::log(n.max(1) as f64);
+            vec![log(macs), log(params)]
+        })
+    });
+    Network {
+        name: spec.map_or_else(|| name_of_tokens(tokens), |s| fnv(s.hash().bytes())),
+        costs,
+    }
+}
+
+fn name_of_tokens(tokens: &[u16]) -> u64 {
+    fnv(tokens.iter().flat_map(|t| t.to_le_bytes()))
 }
 
 /// FNV-1a, 64 bits.
@@ -147,6 +234,17 @@ mod tests {
         assert_ne!(
             setup.name_of(&[1, 0, 0, 0, 0]),
             setup.name_of(&[1, 1, 0, 0, 0])
+        );
+        assert!(setup.network(&[0; 5]).costs.is_empty());
+        let setup = setup.for_images(Shape::new(16, 16, 3), 10);
+        let of = |tokens: &[u16]| setup.network(tokens).costs;
+        assert_eq!(of(&[0; 5]).len(), 2);
+        // A wider block costs more of both.
+        assert!(
+            of(&[0, 0, 1, 0, 0])
+                .iter()
+                .zip(of(&[0; 5]))
+                .all(|(w, n)| *w > n)
         );
         assert!(!in_order(&["3".into(), "1".into(), "2".into()]));
     }

@@ -10,6 +10,7 @@
 mod acquisition;
 mod belief;
 mod candidates;
+mod costs;
 mod kernel;
 mod matrix;
 mod points;
@@ -22,17 +23,17 @@ use mnas_net::{Purpose, Stream, stream};
 use self::acquisition::{Guess, expected_front_gain, expected_reward_gain};
 use self::belief::{Belief, Learnt, Scale};
 use self::candidates::Worth;
+use self::costs::Costs;
 use self::kernel::Decisions;
 use self::points::Point;
 use self::process::{Prior, Process};
 use self::settings::Settings;
 pub(super) use self::settings::{ALGORITHM, FRONT};
+use super::random::spread;
 use super::{Controller, Diagnostics, Observation, RestoreError, Setup, assert_sample};
 use crate::Tokens;
 use crate::front::pareto;
 
-/// The stream of the space-filling start; no trial has this number.
-const START: u64 = u64::MAX;
 /// Samples around which candidates are drawn.
 const PARENTS: usize = 10;
 /// Samples that are gone through one by one where no candidate is new.
@@ -88,6 +89,7 @@ impl Surrogate {
             choices: setup.choices.clone(),
             ordered: setup.ordered.clone(),
             kinds: setup.kinds.clone(),
+            costs: Costs::new(setup),
         };
         let weights = |prior: &Prior| prior.weights(&decisions);
         let learnt = |scales: &[Scale], prior: &Prior| {
@@ -112,23 +114,6 @@ impl Surrogate {
             proposed: vec![],
             models: None,
         }
-    }
-
-    /// A sample of a Latin hypercube: in every run of `start` trials, each decision takes each of its
-    /// choices equally often.
-    fn spread(&self, trial: u64) -> Tokens {
-        let length = self.settings.start.max(1) as u64;
-        let mut draws = stream(self.setup.seed, START - trial / length, Purpose::Propose);
-        let mut order: Vec<usize> = vec![];
-        let at = (trial % length) as usize;
-        let token = |n: &usize| {
-            order.clear();
-            order.extend(0..length as usize);
-            draws.shuffle(&mut order);
-            let shift = draws.below(*n);
-            ((order[at] + shift) % n) as u16
-        };
-        self.setup.choices.iter().map(token).collect()
     }
 
     /// Proposals of the open batch up to a rank.
@@ -359,7 +344,8 @@ impl Controller for Surrogate {
         // Without an accuracy there is nothing to believe; spread on until there is.
         let blind = self.known.points.iter().all(|p| p.quality().is_none());
         if self.known.observed < self.settings.start || blind {
-            return self.spread(trial);
+            let (choices, seed) = (&self.setup.choices, self.setup.seed);
+            return spread(choices, seed, trial, self.settings.start as u64);
         }
         // The place in the batch follows from the trial's number alone, so that proposals don't
         // depend on the order in which they are asked for.
@@ -408,22 +394,14 @@ impl Controller for Surrogate {
         let mut best: Vec<&Point> = self.known.points.iter().collect();
         best.sort_by(|a, b| b.reward.total_cmp(&a.reward));
         best.truncate(PARENTS);
-        if best.is_empty() {
-            return Diagnostics::default();
-        }
+        let tokens: Vec<&Tokens> = best.iter().map(|p| &p.tokens).collect();
+        let shares = super::numbers::shares(&self.setup.choices, &tokens);
         let n = best.len() as f64;
-        let mut shares: Vec<Vec<f64>> = self.setup.choices.iter().map(|n| vec![0.0; *n]).collect();
-        for (share, token) in best.iter().flat_map(|p| shares_of(&p.tokens)) {
-            shares[share][token] += 1.0 / n;
-        }
+        let sum: f64 = best.iter().map(|p| p.reward).sum();
         Diagnostics {
             entropy: super::numbers::relative_entropy(&shares),
-            baseline: Some(best.iter().map(|p| p.reward).sum::<f64>() / n),
+            baseline: (!best.is_empty()).then(|| sum / n),
             probabilities: shares,
         }
     }
-}
-
-fn shares_of(tokens: &[u16]) -> impl Iterator<Item = (usize, usize)> + '_ {
-    tokens.iter().map(|t| usize::from(*t)).enumerate()
 }

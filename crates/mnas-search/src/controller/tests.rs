@@ -44,7 +44,7 @@ fn what_is_unknown_or_out_of_range_is_refused() {
         (
             "pso",
             &[],
-            "unknown algorithm \"pso\"; known: surrogate, surrogate-front, ppo, ppo-paper, evolution, random",
+            "unknown algorithm \"pso\"; known: surrogate, surrogate-front, ppo, ppo-paper, reinforce, evolution, nsga2, random",
         ),
         (
             "evolution",

@@ -15,6 +15,7 @@ pub(super) fn rebuild(session: &Session<'_>) -> Result<Box<dyn Controller>, Stud
     // from it must stay the same one.
     let objective = study.objective().ok_or(StudyError::NoTarget)?;
     let setup = Setup::of(session.space(), objective)
+        .for_images(plan.data.input(), plan.data.classes.len())
         .seed(plan.seed)
         .planned(plan.trials, u64::from(plan.batch));
     let built = build(&plan.controller, &setup);

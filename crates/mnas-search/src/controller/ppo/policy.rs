@@ -10,7 +10,7 @@
 
 use mnas_net::Stream;
 
-use super::super::numbers::{entropy, round_f32};
+use super::super::numbers::{draw, entropy, round_f32, softmax};
 
 /// A policy over networks.
 #[derive(Debug, Clone)]
@@ -345,25 +345,4 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-x))
-}
-
-fn softmax(logits: &[f64]) -> Vec<f64> {
-    let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut values: Vec<f64> = logits.iter().map(|l| libm::exp(l - most)).collect();
-    let sum: f64 = values.iter().sum();
-    // Never 0: a token that was once proposed keeps a finite log-probability.
-    values.iter_mut().for_each(|v| *v = (*v / sum).max(1e-12));
-    values
-}
-
-/// The choice that `uniform` in `0..1` falls on.
-fn draw(probabilities: &[f64], uniform: f64) -> u16 {
-    let mut below = 0.0;
-    for (i, p) in probabilities.iter().enumerate() {
-        below += p;
-        if uniform < below {
-            return i as u16;
-        }
-    }
-    (probabilities.len() - 1) as u16
 }

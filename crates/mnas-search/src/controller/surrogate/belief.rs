@@ -56,6 +56,7 @@ pub(super) struct Learnt {
     single: Vec<f64>,
     shared: f64,
     pairs: f64,
+    costs: f64,
     rest: f64,
     noise: f64,
 }
@@ -67,6 +68,7 @@ impl Learnt {
             single: weights.single,
             shared: weights.shared,
             pairs: weights.pairs,
+            costs: weights.costs,
             rest: weights.rest,
             noise: weights.noise,
         }
@@ -77,7 +79,13 @@ impl Learnt {
     }
 
     pub(super) fn is_sound(&self) -> bool {
-        let rest = [&self.shared, &self.pairs, &self.rest, &self.noise];
+        let rest = [
+            &self.shared,
+            &self.pairs,
+            &self.costs,
+            &self.rest,
+            &self.noise,
+        ];
         let all = self.single.iter().chain(rest);
         all.clone().all(|w| w.is_finite() && *w >= 0.0) && self.noise > 0.0
     }
@@ -87,6 +95,7 @@ impl Learnt {
             single: self.single.clone(),
             shared: self.shared,
             pairs: self.pairs,
+            costs: self.costs,
             rest: self.rest,
             noise: self.noise,
         }

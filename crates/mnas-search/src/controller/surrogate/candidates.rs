@@ -8,13 +8,15 @@ use mnas_net::Stream;
 pub(super) type Worth = (f64, f64);
 
 /// Candidates at random, of which the most promising are improved.
-const RANDOM: usize = 64;
+const RANDOM: usize = 48;
 /// Candidates near what was good.
-const NEAR: usize = 192;
+const NEAR: usize = 144;
 /// Candidates from which the search goes uphill.
-const CLIMBERS: usize = 4;
+const CLIMBERS: usize = 3;
 /// Steps of each climb.
-const STEPS: usize = 12;
+const STEPS: usize = 10;
+/// Neighbours that a step looks at.
+const LOOKED_AT: usize = 24;
 
 /// Candidates with their worth, best first; equal ones in the order of their tokens.
 pub(super) fn ranked(
@@ -40,7 +42,12 @@ pub(super) fn ranked(
         let (mut at, mut height) = (start.clone(), seen[&start]);
         for _ in 0..STEPS {
             let mut best = (height, None);
-            for next in neighbours(choices, &at) {
+            let mut all: Vec<Vec<u16>> = neighbours(choices, &at).collect();
+            if all.len() > LOOKED_AT {
+                draws.shuffle(&mut all);
+                all.truncate(LOOKED_AT);
+            }
+            for next in all {
                 let found = rate(next.clone(), &mut seen);
                 if order(&found, &best.0).is_gt() {
                     best = (found, Some(next));

@@ -4,12 +4,14 @@
 //! - effects of single choices, each decision with a variance of its own;
 //! - effects that a choice has wherever it is made, for decisions that ask the same of different blocks;
 //! - effects of pairs of choices, the stronger the nearer their decisions stand in the network;
+//! - a smooth function of what the network costs, where that is known;
 //! - a smooth rest.
 //!
 //! (Duvenaud et al. 2011, "Additive Gaussian Processes", for sums over orders.) Networks' costs are nearly
 //! such sums, and so is the logarithm of their error: in NAS-Bench-Macro single choices explain 87 % of its
 //! variance and pairs 11 %, of neighbours above all.
 
+use super::costs::{self, Costs};
 use super::matrix::{Triangle, dot};
 
 /// How fast the smooth rest forgets: `exp(-RANGE x share that differs)`.
@@ -28,6 +30,8 @@ pub(super) struct Decisions {
     pub(super) ordered: Vec<bool>,
     /// Decisions of one kind have one number.
     pub(super) kinds: Vec<usize>,
+    /// What networks cost.
+    pub(super) costs: Costs,
 }
 
 impl Decisions {
@@ -72,6 +76,7 @@ impl Decisions {
         Sample {
             tokens: tokens.to_vec(),
             counts: self.counts(tokens),
+            costs: self.costs.of(tokens),
         }
     }
 }
@@ -81,6 +86,7 @@ impl Decisions {
 pub(super) struct Sample {
     pub(super) tokens: Vec<u16>,
     counts: Vec<f64>,
+    costs: Vec<f64>,
 }
 
 /// Variances, in units of the values' own.
@@ -92,6 +98,8 @@ pub(super) struct Weights {
     pub(super) shared: f64,
     /// Of pairs of choices together.
     pub(super) pairs: f64,
+    /// Of what costs tell.
+    pub(super) costs: f64,
     /// Of the smooth rest.
     pub(super) rest: f64,
     /// Of a measurement's noise.
@@ -104,6 +112,7 @@ pub(super) struct Likeness {
     pub(super) single: f64,
     pub(super) shared: f64,
     pub(super) pairs: f64,
+    pub(super) costs: f64,
     pub(super) rest: f64,
 }
 
@@ -181,6 +190,7 @@ impl Kernel {
             single: alike,
             shared: self.shared_norm * dot(&a.counts, &b.counts),
             pairs: pairs / self.pair_norm,
+            costs: costs::likeness(&a.costs, &b.costs),
             rest: libm::exp(-RANGE * (1.0 - alike)),
         }
     }
@@ -189,7 +199,8 @@ impl Kernel {
     pub(super) fn covariance(&self, a: &Sample, b: &Sample) -> f64 {
         let l = self.likeness(a, b);
         let w = &self.weights;
-        CONSTANT + self.total * l.single + w.shared * l.shared + w.pairs * l.pairs + w.rest * l.rest
+        let effects = self.total * l.single + w.shared * l.shared + w.pairs * l.pairs;
+        CONSTANT + effects + w.costs * l.costs + w.rest * l.rest
     }
 
     pub(super) fn noise(&self) -> f64 {
@@ -221,9 +232,15 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Objective, ObjectiveKind, Setup};
 
     fn decisions(choices: &[usize], kinds: &[usize]) -> Decisions {
+        let objective = Objective {
+            kind: ObjectiveKind::SOFT,
+            target_ms: 1.0,
+        };
         Decisions {
+            costs: Costs::new(&Setup::new(choices.to_vec(), objective)),
             choices: choices.to_vec(),
             ordered: vec![false; choices.len()],
             kinds: kinds.to_vec(),
@@ -236,6 +253,7 @@ mod tests {
             single: vec![0.2, 0.3],
             shared: 0.7,
             pairs: 0.5,
+            costs: 0.0,
             rest: 0.0,
             noise: 0.1,
         };

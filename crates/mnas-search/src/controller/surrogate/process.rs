@@ -16,6 +16,8 @@ pub(super) struct Prior {
     pub(super) shared: f64,
     /// Variance that pairs bring.
     pub(super) pairs: f64,
+    /// Variance of what costs tell.
+    pub(super) costs: f64,
     /// Variance of the smooth rest.
     pub(super) rest: f64,
     /// Variance of noise.
@@ -42,6 +44,11 @@ impl Prior {
                 _ => self.shared,
             },
             pairs: self.pairs,
+            costs: if decisions.costs.any() {
+                self.costs
+            } else {
+                0.0
+            },
             rest: self.rest,
             noise: self.noise,
         }
@@ -173,10 +180,11 @@ pub(super) fn step(
             .collect(),
         shared: raise(weights.shared, &fits.shared, start.shared, firm),
         pairs: raise(weights.pairs, &fits.pairs, start.pairs, firm),
+        costs: raise(weights.costs, &fits.costs, start.costs, firm),
         rest: raise(weights.rest, &fits.rest, start.rest, firm),
         noise: raise(weights.noise, &fits.noise, start.noise, firm).max(NOISE_MIN),
     };
-    let others = [next.shared, next.pairs, next.rest, next.noise];
+    let others = [next.shared, next.pairs, next.costs, next.rest, next.noise];
     let finite = next.single.iter().chain(&others).all(|w| w.is_finite());
     finite.then_some(next)
 }
@@ -193,6 +201,7 @@ struct Fits {
     single: Vec<Fit>,
     shared: Fit,
     pairs: Fit,
+    costs: Fit,
     rest: Fit,
     noise: Fit,
 }
@@ -208,6 +217,7 @@ fn fits(
         single: vec![Fit::default(); decisions.choices.len()],
         shared: Fit::default(),
         pairs: Fit::default(),
+        costs: Fit::default(),
         rest: Fit::default(),
         noise: Fit::default(),
     };
@@ -231,6 +241,7 @@ fn fits(
             let alike = kernel.likeness(a, b);
             add(&mut fits.shared, alike.shared);
             add(&mut fits.pairs, alike.pairs);
+            add(&mut fits.costs, alike.costs);
             add(&mut fits.rest, alike.rest);
             if i == j {
                 add(&mut fits.noise, 1.0);

@@ -23,6 +23,7 @@ impl Settings {
             single: values.get("single"),
             shared: values.get("shared"),
             pairs: values.get("pairs"),
+            costs: values.get("costs"),
             rest: values.get("rest"),
             noise: values.get("noise"),
             firmness: values.get("firmness"),
@@ -66,9 +67,9 @@ const SETTINGS: &[Setting] = &[
         whole: true,
         ..number(
             "start",
-            8.0,
+            3.0,
             10_000.0,
-            "trials of a Latin hypercube before the models are asked; a first guess",
+            "trials of a Latin hypercube before the models are asked; chosen, 8 find no better network and find it later",
         )
     },
     Setting {
@@ -107,6 +108,12 @@ const SETTINGS: &[Setting] = &[
         0.2,
         100.0,
         "variance of pairs of choices before anything is seen; a first guess",
+    ),
+    number(
+        "costs",
+        0.4,
+        100.0,
+        "variance of what a network's costs tell before anything is seen; a first guess",
     ),
     number(
         "rest",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{RestoreError, Setup};
+use super::super::{RestoreError, Setup, fits};
 use super::Known;
 use super::belief::Learnt;
 use super::points::Point;
@@ -51,11 +51,7 @@ pub(super) fn read(
     let expected = setup.choices.len();
     let samples = state.points.iter().map(|p| &p.tokens);
     for tokens in samples.chain(state.lost.iter().map(|(tokens, _)| tokens)) {
-        let fits = tokens
-            .iter()
-            .zip(&setup.choices)
-            .all(|(t, n)| usize::from(*t) < *n);
-        if tokens.len() != expected || !fits {
+        if !fits(&setup.choices, tokens) {
             return Err(RestoreError::Size {
                 field: "tokens",
                 found: tokens.len(),

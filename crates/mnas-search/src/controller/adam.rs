@@ -1,6 +1,6 @@
 //! Adam (Kingma and Ba 2015) with its published beta1 0.9, beta2 0.999 and epsilon 1e-8.
 
-use super::super::numbers::round_f32;
+use super::numbers::round_f32;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
