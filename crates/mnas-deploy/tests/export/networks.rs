@@ -2,8 +2,8 @@
 //! zoo; with weights that keep values in a range where differences show.
 
 use mnas_net::{
-    Activation, Graph, GraphBuilder, NetSpec, NodeId, Op, ParamRole, ParamSpec, Purpose, Shape,
-    Stream, Tensor, Weights, stream, zoo,
+    Activation, Graph, GraphBuilder, NetSpec, NodeId, Op, PaddingRule, ParamRole, ParamSpec,
+    Purpose, Shape, Stream, Tensor, Weights, stream, zoo,
 };
 
 /// A network to compare on.
@@ -211,7 +211,8 @@ pub(crate) fn random_graph(seed: u64) -> Case {
     let random = &mut stream(seed, 0, Purpose::Sample);
     let side = |r: &mut Stream| 1 + r.below(12);
     let shape = Shape::new(side(random), side(random), 1 + random.below(5));
-    let mut b = GraphBuilder::new(shape).unwrap();
+    let rule = [PaddingRule::Same, PaddingRule::Symmetric][random.below(2)];
+    let mut b = GraphBuilder::new(shape).unwrap().with_padding(rule);
     let mut nodes = vec![b.input()];
     for i in 0..1 + random.below(14) {
         let added = random_op(&mut b, &nodes, random, i);
@@ -308,14 +309,10 @@ pub(crate) fn blocks() -> Vec<Case> {
     ];
     let mut cases = vec![];
     for input in INPUTS {
-        for block in BLOCKS {
-            let text = format!("stem_k3_s2_c8\n{block}\nhead_c16_drop0.2");
-            cases.push(Case::of_text(
-                format!("{block} on {input}"),
-                &text,
-                input,
-                5,
-            ));
+        for (block, padding) in BLOCKS.iter().flat_map(|b| [(b, ""), (b, "_padsymmetric")]) {
+            let text = format!("stem_k3_s2_c8{padding}\n{block}\nhead_c16_drop0.2");
+            let name = format!("{block}{padding} on {input}");
+            cases.push(Case::of_text(name, &text, input, 5));
         }
     }
     cases
@@ -328,11 +325,12 @@ pub(crate) fn random_network(seed: u64) -> Case {
     const ACTS: &[&str] = &["", "_actrelu6", "_acthswish"];
     const KERNELS: &[&str] = &["k3", "k5", "k7"];
     let mut lines = vec![format!(
-        "stem_{}_{}_{}{}",
+        "stem_{}_{}_{}{}{}",
         pick(KERNELS),
         pick(&["s1", "s2"]),
         pick(&["c4", "c8", "c12"]),
-        pick(ACTS)
+        pick(ACTS),
+        pick(&["", "_padsymmetric"])
     )];
     for _ in 0..pick(&["1", "22", "333", "4444"]).len() {
         let kind = pick(&["cn", "ds", "ir", "ir", "sep"]);
