@@ -376,6 +376,12 @@ pub(crate) struct MeasureArgs {
     /// Kept runs per network.
     #[arg(long, default_value_t = 100)]
     pub runs: usize,
+    /// Rank the networks, with confidence intervals of their ratios.
+    #[arg(long)]
+    pub compare: bool,
+    /// Also print where the time goes, operator by operator (host:litert and host:ort).
+    #[arg(long)]
+    pub profile: bool,
     /// Number format in which networks are measured; files are measured as they are.
     #[arg(long, default_value = "float")]
     pub precision: Precision,

@@ -74,7 +74,8 @@ fn read(path: &Path, spec: &NetSpec) -> Result<Weights, CommandError> {
         .blame(Blame::Data)?;
     let weights = Weights::from_safetensors(&bytes)
         .map_err(|e| anyhow::anyhow!("{shown}: {e}"))
-        .blame(Blame::Data)?;
+        .blame(Blame::Data)
+        .map_err(|e| e.hint("`mnas import` reads weights of other programs"))?;
     let theirs = weights
         .metadata
         .get(keys::SPEC)
@@ -122,4 +123,76 @@ fn fitted(
     };
     weights.check(graph)?;
     Ok((weights, other))
+}
+
+#[cfg(test)]
+mod tests {
+    use mnas_net::Shape;
+
+    use super::*;
+
+    fn graph(text: &str, classes: usize) -> Graph {
+        let spec: NetSpec = text.parse().unwrap();
+        spec.graph(Shape::new(16, 16, 3), classes).unwrap()
+    }
+
+    const NET: &str = "stem_k3_s2_c8; ds_r1_k3_s1_c16; head_c24";
+
+    #[test]
+    fn another_number_of_classes_gets_a_fresh_classifier_and_nothing_else() {
+        let theirs = Weights::init(&graph(NET, 1000), &mut stream(7, 0, Purpose::Init));
+        let (ours, before) = fitted(theirs.clone(), &graph(NET, 5), 0).unwrap();
+        assert_eq!(before, Some(1000));
+        for (name, tensor) in &ours.tensors {
+            let same = theirs.tensors[name] == *tensor;
+            assert_eq!(same, !name.starts_with("classifier"), "{name}");
+        }
+        let (kept, before) = fitted(theirs.clone(), &graph(NET, 1000), 0).unwrap();
+        assert_eq!((kept, before), (theirs, None));
+    }
+
+    #[test]
+    fn any_other_difference_is_refused_by_its_tensor() {
+        let theirs = Weights::init(&graph(NET, 10), &mut stream(7, 0, Purpose::Init));
+        let check = |net: &str, edit: fn(&mut Weights), message: &str| {
+            let mut theirs = theirs.clone();
+            edit(&mut theirs);
+            let error = fitted(theirs, &graph(net, 5), 0).unwrap_err();
+            assert_eq!(error.to_string(), message);
+        };
+        check(
+            &NET.replace("c24", "c32"),
+            |_| {},
+            "tensor head.conv.weight is [24, 1, 1, 16]; the network needs [32, 1, 1, 16]",
+        );
+        check(
+            NET,
+            |w| drop(w.tensors.remove("classifier.weight")),
+            "tensor classifier.weight [5, 24] is missing",
+        );
+    }
+
+    #[test]
+    fn weights_of_a_network_that_computes_something_else_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let mut theirs = Weights::init(&graph(NET, 10), &mut stream(7, 0, Purpose::Init));
+        theirs.metadata.insert(keys::SPEC.into(), NET.into());
+        std::fs::write(&path, theirs.to_safetensors()).unwrap();
+        let read_as = |net: &str| read(&path, &net.parse().unwrap());
+        read_as(NET).unwrap();
+        // Dropout acts in training only.
+        read_as(&format!("{NET}_drop0.2")).unwrap();
+        for other in [
+            NET.replace("s2_c8", "s2_c8_padsymmetric"),
+            NET.replace("c24", "c24_acthswish"),
+        ] {
+            let error = read_as(&other).unwrap_err();
+            assert!(
+                error.message.contains("another network"),
+                "{}",
+                error.message
+            );
+        }
+    }
 }
