@@ -5,6 +5,7 @@ use mnas_net::{
     Activation, Graph, GraphBuilder, NetSpec, NodeId, Op, PaddingRule, Purpose, Shape, Stream,
     Weights, stream, zoo,
 };
+pub(crate) use mnas_testkit::weights::random_weights;
 
 /// A network to compare on.
 pub(crate) struct Case {

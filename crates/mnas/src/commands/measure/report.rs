@@ -94,8 +94,10 @@ fn rank(rows: &[Row], rounds: usize) -> Vec<(&Row, Ratio)> {
     let Some(fastest) = sorted.first().copied() else {
         return vec![];
     };
-    let beside = |row| (row, ratio(&row.samples, &fastest.samples, rounds));
-    sorted.into_iter().map(beside).collect()
+    sorted
+        .into_iter()
+        .map(|row| (row, ratio(&row.samples, &fastest.samples, rounds)))
+        .collect()
 }
 
 fn comparison(ranking: &[(&Row, Ratio)]) -> String {
