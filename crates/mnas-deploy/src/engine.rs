@@ -18,6 +18,7 @@ pub(crate) mod library;
 mod litert;
 #[cfg(feature = "ort")]
 mod ort;
+pub(crate) mod profile;
 #[cfg(feature = "rten")]
 mod rten;
 #[cfg(test)]
@@ -208,6 +209,12 @@ pub enum EngineError {
     /// The engine is not in this build.
     #[error("this build has no inference engine {engine} (cargo feature of the same name)")]
     NotBuilt {
+        /// The engine asked for.
+        engine: EngineId,
+    },
+    /// The engine doesn't tell its operators' times to a program.
+    #[error("{engine} doesn't tell the times of its operators; litert and ort do")]
+    NoProfile {
         /// The engine asked for.
         engine: EngineId,
     },

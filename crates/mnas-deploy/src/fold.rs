@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use mnas_net::{
-    Graph, GraphBuilder, Node, NodeId, Op, ParamRole, Shape, Tensor, Weights, WeightsError,
-};
+use mnas_net::{Graph, GraphBuilder, Node, NodeId, Op, ParamRole, Tensor, Weights, WeightsError};
 
 #[cfg(test)]
 mod tests;
@@ -186,7 +184,7 @@ impl Folder<'_> {
     fn finish(self) -> (Graph, Weights) {
         let output = self.layer_of[self.graph.output().index()];
         let mut tensors = BTreeMap::new();
-        let (mut builder, mut ids) = (start(self.graph.input_shape()), vec![]);
+        let (mut builder, mut ids) = (start(self.graph), vec![]);
         for layer in self.layers {
             if let Some(kernel) = layer.kernel {
                 tensors.insert(format!("{}.weight", layer.name), kernel);
@@ -211,8 +209,10 @@ impl Folder<'_> {
     }
 }
 
-fn start(input: Shape) -> GraphBuilder {
-    GraphBuilder::new(input).expect("it is the input shape of a graph, so a graph can have it")
+fn start(graph: &Graph) -> GraphBuilder {
+    GraphBuilder::new(graph.input_shape())
+        .expect("it is the input shape of a graph, so a graph can have it")
+        .with_padding(graph.padding())
 }
 
 /// The same layer with a bias. Layers without kernel have none and are returned as they are.

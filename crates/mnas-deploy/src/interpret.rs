@@ -1,7 +1,7 @@
 //! The interpreter: plain loops that are right by inspection, the oracle for every other reader of
 //! a graph. One image, channels last, evaluation mode; sums run in float64, values are float32.
 
-use mnas_net::{Graph, Node, NodeId, Op, Padding, ParamRole, Shape, Weights, same_padding};
+use mnas_net::{Graph, Node, NodeId, Op, Padding, ParamRole, Shape, Weights};
 
 #[cfg(test)]
 mod tests;
@@ -122,8 +122,7 @@ impl Eval<'_> {
     /// that lies inside the image; pixels and positions count row by row.
     fn windows(&self, kernel: usize, stride: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let (x, y) = (self.shape(0), self.node.shape);
-        let rows = same_padding(x.h, kernel, stride);
-        let columns = same_padding(x.w, kernel, stride);
+        let [rows, columns] = self.graph.window_padding(self.node);
         let inside = |out: usize, k: usize, pad: Padding, extent: usize| {
             let at = (out * stride + k).checked_sub(pad.before)?;
             (at < extent).then_some(at)

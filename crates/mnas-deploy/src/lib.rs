@@ -16,6 +16,7 @@ pub use calibrate::{
     calibrate, fit_linear, leave_one_out, parts,
 };
 pub use device::command::CommandError;
+pub use device::host::profile;
 pub use device::linear::LinearModel;
 pub use device::predict::{PredictError, TableError};
 pub use device::{
@@ -23,6 +24,7 @@ pub use device::{
     open_among,
 };
 pub use engine::library::LibraryError;
+pub use engine::profile::OperatorTime;
 pub use engine::{EngineError, EngineId, InferenceEngine, UnknownEngine, engines, load_model};
 pub use export::{
     ExportError, Format, FormatError, ModelFile, ModelMeta, ReadError, export, export_as,
@@ -30,6 +32,7 @@ pub use export::{
 };
 pub use fold::fold_batch_norm;
 pub use interpret::{interpret, interpret_all};
+pub use measure::compare::{Ratio, ratio};
 pub use measure::{MeasureError, MeasurePlan, PlanError, Precision, Samples};
 pub use quantize::{
     QuantizeError, QuantizeOptions, Quantized, RangeMethod, UnknownRangeMethod, quantize,

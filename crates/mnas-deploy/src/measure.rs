@@ -12,6 +12,7 @@ use crate::device::predict::PredictError;
 use crate::engine::EngineError;
 use crate::export::ExportError;
 
+pub(crate) mod compare;
 pub(crate) mod protocol;
 pub(crate) mod statistics;
 
@@ -145,6 +146,9 @@ pub struct Samples {
     pub noisy: bool,
     /// What was noticed, for people.
     pub notes: Vec<String>,
+    /// Core that the measuring thread was pinned to, where it was.
+    #[serde(default)]
+    pub core: Option<usize>,
     /// Whether the one value comes from a predictor instead of a run.
     pub predicted: bool,
     /// Relative error that a predictor states of itself (0.05 = 5 %).
@@ -167,6 +171,7 @@ impl Samples {
             runs_per_sample: 1,
             noisy: false,
             notes: vec![],
+            core: None,
             predicted: false,
             stated_error: None,
         }

@@ -202,7 +202,7 @@ impl fmt::Display for Block {
                 }
                 Key::Expand | Key::Squeeze | Key::Act | Key::Skip => {}
                 // Keys of stem and head only.
-                Key::HeadWidth | Key::Dropout => {}
+                Key::HeadWidth | Key::Dropout | Key::Padding => {}
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ pub(crate) mod shape;
 mod tests;
 
 use op::Op;
-use shape::{Shape, same_padding};
+use shape::{Padding, PaddingRule, Shape, same_padding, symmetric_padding};
 
 /// Index of a node in its graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +42,7 @@ pub struct Node {
 pub struct Graph {
     nodes: Vec<Node>,
     output: NodeId,
+    padding: PaddingRule,
 }
 
 impl Graph {
@@ -66,6 +67,32 @@ impl Graph {
     /// Shape of the image.
     pub fn input_shape(&self) -> Shape {
         self.nodes[0].shape
+    }
+
+    /// Where convolution windows lie. Pooling windows are "same" under either rule.
+    pub fn padding(&self) -> PaddingRule {
+        self.padding
+    }
+
+    /// Padding of a node's window, of rows and of columns; none for a node without window.
+    pub fn window_padding(&self, node: &Node) -> [Padding; 2] {
+        let (rule, kernel, stride) = match node.op {
+            Op::Conv { kernel, stride, .. } | Op::DepthwiseConv { kernel, stride, .. } => {
+                (self.padding, kernel, stride)
+            }
+            Op::AvgPool { kernel, stride } | Op::MaxPool { kernel, stride } => {
+                (PaddingRule::Same, kernel, stride)
+            }
+            _ => (PaddingRule::Same, 1, 1),
+        };
+        let x = node
+            .inputs
+            .first()
+            .map_or(node.shape, |i| self.node(*i).shape);
+        [x.h, x.w].map(|n| match rule {
+            PaddingRule::Same => same_padding(n, kernel, stride),
+            PaddingRule::Symmetric => symmetric_padding(n, kernel, stride),
+        })
     }
 
     /// The node whose value is the network's answer.
@@ -172,6 +199,7 @@ const MAX_VALUES: usize = 1 << 31;
 pub struct GraphBuilder {
     nodes: Vec<Node>,
     names: HashSet<String>,
+    padding: PaddingRule,
 }
 
 impl GraphBuilder {
@@ -183,6 +211,7 @@ impl GraphBuilder {
         let mut b = Self {
             nodes: vec![],
             names: HashSet::new(),
+            padding: PaddingRule::Same,
         };
         if input.is_empty() {
             return Err(GraphError::Zero {
@@ -192,6 +221,13 @@ impl GraphBuilder {
         }
         b.push("input", Op::Input, &[], input)?;
         Ok(b)
+    }
+
+    /// The same graph with convolution windows placed by `rule`; "same" otherwise.
+    #[must_use]
+    pub fn with_padding(mut self, rule: PaddingRule) -> Self {
+        self.padding = rule;
+        self
     }
 
     /// The image.
@@ -218,6 +254,7 @@ impl GraphBuilder {
         Graph {
             nodes: self.nodes,
             output,
+            padding: self.padding,
         }
     }
 
@@ -344,7 +381,7 @@ fn mapped(name: &str, op: Op, x: Shape) -> Result<Shape, GraphError> {
     }
 }
 
-/// Output shape of a sliding window with `fan_in` kernel values per output channel.
+/// Output shape, the same under every padding rule, of a sliding window with `fan_in` kernel values per output channel.
 fn window(
     name: &str,
     x: Shape,

@@ -35,6 +35,7 @@
 mod block;
 mod cost;
 mod graph;
+pub mod import;
 mod rng;
 mod spec;
 mod weights;
@@ -44,7 +45,7 @@ pub use block::{BLOCKS, Block, BlockKind, Layer, Skip};
 pub use cost::{Cost, LayerCost, cost, macs_and_params};
 pub use graph::op::{Activation, Op};
 pub use graph::param::{ParamRole, ParamSpec};
-pub use graph::shape::{Padding, Shape, same_padding};
+pub use graph::shape::{Padding, PaddingRule, Shape, same_padding, symmetric_padding};
 pub use graph::{Graph, GraphBuilder, GraphError, Node, NodeId};
 pub use rng::{Purpose, Stream, stream};
 pub use spec::{Decimal, Head, Key, NetSpec, SpecError, SpecErrorKind, Stem};

@@ -20,7 +20,7 @@ pub use key::Key;
 
 use crate::block::{Block, parts};
 use crate::graph::op::{Activation, Op};
-use crate::{Graph, GraphBuilder, GraphError, Shape};
+use crate::{Graph, GraphBuilder, GraphError, PaddingRule, Shape};
 
 /// A network as people write it.
 ///
@@ -42,6 +42,7 @@ use crate::{Graph, GraphBuilder, GraphError, Shape};
 /// | `head` | 1x1 convolution to `c` channels (absent at c0), batch norm, activation; global average; dropout; linear classifier |
 ///
 /// [`Key`] lists the keys with their limits. `r`, `k`, `s` and `c` are required of blocks.
+/// `padsymmetric` of the stem places the windows of the whole network as PyTorch does.
 /// Squeeze-excitation (`se`) follows the convolution's activation in `cn` and the depthwise one's
 /// in `ds` and `ir`; its width counts channels of the layer's *input*. A skip
 /// (`skipidentity`, `skippool`, `skipnone`; `noskip` is read as `skipnone`) is added to a layer's
@@ -71,6 +72,8 @@ pub struct Stem {
     pub width: usize,
     /// Activation function.
     pub act: Activation,
+    /// Where the windows of every convolution of the network lie.
+    pub padding: PaddingRule,
 }
 
 /// The last line: 1x1 convolution, pooling, dropout and linear classifier.
@@ -110,7 +113,7 @@ impl NetSpec {
     /// # Errors
     /// A [`GraphError`] with the node's name where a size is zero or too large.
     pub fn graph(&self, input: Shape, classes: usize) -> Result<Graph, GraphError> {
-        let mut g = GraphBuilder::new(input)?;
+        let mut g = GraphBuilder::new(input)?.with_padding(self.stem.padding);
         let (stem, head) = (&self.stem, &self.head);
         let sizes = (stem.kernel, stem.stride, stem.width);
         let image = g.input();
@@ -189,7 +192,11 @@ impl fmt::Display for NetSpec {
 impl fmt::Display for Stem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stem_k{}_s{}_c{}", self.kernel, self.stride, self.width)?;
-        print_act(self.act, f)
+        print_act(self.act, f)?;
+        match self.padding {
+            PaddingRule::Same => Ok(()),
+            rule => write!(f, "_pad{rule}"),
+        }
     }
 }
 

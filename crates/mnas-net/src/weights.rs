@@ -176,6 +176,17 @@ impl Weights {
     /// # Errors
     /// [`WeightsError::Format`] or [`WeightsError::Dtype`].
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, WeightsError> {
+        Self::from_safetensors_where(bytes, |_| true)
+    }
+
+    /// Reads the tensors whose names are `wanted`; the others may be of any type.
+    ///
+    /// # Errors
+    /// [`WeightsError::Format`] or [`WeightsError::Dtype`].
+    pub(crate) fn from_safetensors_where(
+        bytes: &[u8],
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Self, WeightsError> {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header
             .metadata()
@@ -185,6 +196,9 @@ impl Weights {
             .collect();
         let mut tensors = BTreeMap::new();
         for (name, view) in SafeTensors::deserialize(bytes)?.tensors() {
+            if !wanted(&name) {
+                continue;
+            }
             if view.dtype() != Dtype::F32 {
                 return Err(WeightsError::Dtype {
                     name,

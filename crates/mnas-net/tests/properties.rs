@@ -1,7 +1,8 @@
 //! Laws of the text, on random networks and on random text.
 
 use mnas_net::{
-    Activation, BLOCKS, Block, BlockKind, Decimal, Head, Key, NetSpec, Shape, Skip, Stem,
+    Activation, BLOCKS, Block, BlockKind, Decimal, Head, Key, NetSpec, PaddingRule, Shape, Skip,
+    Stem,
 };
 use proptest::prelude::*;
 
@@ -15,6 +16,10 @@ fn act() -> impl Strategy<Value = Activation> {
 
 fn skip() -> impl Strategy<Value = Skip> {
     prop::sample::select(vec![Skip::Identity, Skip::Pool, Skip::None])
+}
+
+fn padding() -> impl Strategy<Value = PaddingRule> {
+    prop::sample::select(vec![PaddingRule::Same, PaddingRule::Symmetric])
 }
 
 fn decimal(most: Key) -> impl Strategy<Value = Decimal> {
@@ -60,12 +65,12 @@ prop_compose! {
 prop_compose! {
     /// Any network that a text can describe.
     fn any_net()(
-        (kernel, stride, width, stem_act) in (odd(31), 1..=8usize, 1..=16384usize, act()),
+        (kernel, stride, width, stem_act, padding) in (odd(31), 1..=8usize, 1..=16384usize, act(), padding()),
         blocks in prop::collection::vec(any_block(), 0..8),
         (head, dropout, head_act) in (0..=16384usize, decimal(Key::Dropout), act()),
     ) -> NetSpec {
         NetSpec {
-            stem: Stem { kernel, stride, width, act: stem_act },
+            stem: Stem { kernel, stride, width, act: stem_act, padding },
             blocks,
             head: Head { width: head, dropout, act: head_act },
         }
@@ -91,6 +96,7 @@ fn few_net() -> impl Strategy<Value = NetSpec> {
             stride: 1,
             width: 10,
             act: Activation::Relu,
+            padding: PaddingRule::Same,
         },
         blocks: vec![block],
         head: Head {

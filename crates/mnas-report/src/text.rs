@@ -139,6 +139,12 @@ fn finals(out: &mut String, view: &View) {
             paragraph(out, "  ", &line);
         }
     }
+    for f in &view.finals {
+        if let Some(failure) = &f.int8_failure {
+            let line = format!("{} has no 8-bit form: {failure}.", f.name);
+            paragraph(out, "  ", &line);
+        }
+    }
     let noisy: Vec<&str> = view
         .finals
         .iter()

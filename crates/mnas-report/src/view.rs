@@ -304,6 +304,8 @@ pub struct FinalView {
     /// Engine and calibration of the 8-bit file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8_source: Option<String>,
+    /// Why it has no 8-bit form, where it should have one.
+    pub int8_failure: Option<String>,
     /// Median latency.
     pub latency_ms: Option<f64>,
     /// How the latency was measured.

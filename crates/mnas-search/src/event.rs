@@ -70,9 +70,9 @@ pub enum FinalOutcome {
         test_accuracy: Option<f64>,
         /// Top-5 accuracy on the test split, 0..=1.
         test_top5: Option<f64>,
-        /// Accuracy of the 8-bit file, where the study is of 8-bit networks.
+        /// What the 8-bit file gave, where the study is of 8-bit networks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        int8: Option<Int8Accuracy>,
+        int8: Option<Int8Outcome>,
         /// Latency, measured interleaved with the other entries.
         latency: LatencyRecord,
         /// Trainable values.
@@ -85,6 +85,16 @@ pub enum FinalOutcome {
         files: Vec<String>,
     },
     /// It failed.
+    Failed(Failure),
+}
+
+/// What a network gave in 8 bits. One that has no 8-bit form still has its float one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Int8Outcome {
+    /// It was quantised and tested.
+    Tested(Int8Accuracy),
+    /// It could not be quantised, or the engine can't run what came of it.
     Failed(Failure),
 }
 

@@ -18,7 +18,8 @@ pub use controller::{
     Observation, RestoreError, Setting, Setup, build,
 };
 pub use event::{
-    Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Int8Accuracy, Proposal, VERSION,
+    Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Int8Accuracy, Int8Outcome, Proposal,
+    VERSION,
 };
 pub use objective::{Objective, ObjectiveKind};
 pub use space::{Decision, Space, SpaceError, SpaceErrorKind, Tokens};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use mnas_deploy::MeasurePlan;
 use mnas_net::{Purpose, Stream, Weights, cost, stream};
 use mnas_search::{
-    ControllerSpec, CurvePoint, Failure, FailureKind, Int8Accuracy, LatencyRecord, LatencySource,
-    ObjectiveKind, Study,
+    ControllerSpec, CurvePoint, Failure, FailureKind, Int8Accuracy, Int8Outcome, LatencyRecord,
+    LatencySource, ObjectiveKind, Study,
 };
 use mnas_train::{Augment, Control, Normalize, Optimizer, PadFill, Recipe, Schedule};
 
@@ -22,7 +22,8 @@ use crate::evaluate::{self, Evaluator};
 use crate::executor::queue::Queue;
 use crate::executor::{Attempt, Executor, ExecutorError, Report, Verdict};
 use crate::job::{
-    Job, JobFailure, JobOutput, JobProgress, Measured, Net, Tested, TrainedNet, WeightsFrom,
+    Int8Job, Job, JobFailure, JobOutput, JobProgress, Measured, Net, Tested, TrainedNet,
+    WeightsFrom,
 };
 use crate::plan::{
     DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, SpacePlan, Target,
@@ -250,12 +251,13 @@ impl Evaluator for Formula {
                 let tested = job.nets.iter().map(|(net, from)| {
                     assert!(file_exists(from));
                     let top1 = Self::accuracy(net)? - 0.01;
-                    let int8 = job.int8.as_ref().map(|int8| Int8Accuracy {
+                    let accuracy = |int8: &Int8Job| Int8Accuracy {
                         test_accuracy: top1 - 0.01,
                         test_top5: 1.0,
                         engine: int8.engine_label.clone(),
                         calibration: "made up".into(),
-                    });
+                    };
+                    let int8 = job.int8.as_ref().map(|j| Int8Outcome::Tested(accuracy(j)));
                     Ok(Tested {
                         top1,
                         top5: 1.0,

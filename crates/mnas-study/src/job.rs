@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mnas_deploy::{EngineId, Format, MeasurePlan, ModelMeta};
 use mnas_net::Shape;
-use mnas_search::{CurvePoint, Failure, Int8Accuracy, LatencyRecord};
+use mnas_search::{CurvePoint, Failure, Int8Outcome, LatencyRecord};
 use mnas_train::Recipe;
 use serde::{Deserialize, Serialize};
 
@@ -190,7 +190,7 @@ pub struct Tested {
     pub top5: f64,
     /// The same in 8 bits, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub int8: Option<Int8Accuracy>,
+    pub int8: Option<Int8Outcome>,
 }
 
 /// What a job answers.

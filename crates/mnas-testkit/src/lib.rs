@@ -6,3 +6,4 @@ pub mod controller;
 pub mod device;
 #[cfg(feature = "search")]
 pub mod landscape;
+pub mod weights;

@@ -14,6 +14,8 @@ pub mod keys {
     pub const INPUT: &str = "mnas.input";
     /// Mean and standard deviation per channel, as JSON of `{mean, std}`.
     pub const NORMALIZE: &str = "mnas.normalize";
+    /// Whose weights these were before mnas imported them.
+    pub const IMPORTED_FROM: &str = "mnas.imported_from";
     /// Name of the data set.
     pub const DATA: &str = "mnas.data";
     /// Hash of the data set.

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// Write a network as ONNX or TFLite.
     Export(ExportArgs),
+    /// Read weights of timm, torchvision or TensorFlow into a network of mnas.
+    Import(ImportArgs),
     /// Print parameters, multiply-accumulates and peak activation memory of a network.
     Cost(CostArgs),
     /// Measure a network's latency on a device.
@@ -315,6 +317,25 @@ pub(crate) struct ExportArgs {
     pub image_size: Option<usize>,
 }
 
+/// Arguments of `mnas import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The .safetensors file.
+    pub file: PathBuf,
+    /// Network that it holds.
+    #[arg(long = "as", value_name = "NET")]
+    pub net: String,
+    /// File of class names, one a line (default: numbers).
+    #[arg(long, value_name = "FILE")]
+    pub class_names: Option<PathBuf>,
+    /// Side of the square images that it was trained on, in pixels (default: the network's own).
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Where the weights go.
+    #[arg(long, value_name = "W", default_value = "imported.safetensors")]
+    pub out: PathBuf,
+}
+
 /// Deployment formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
@@ -355,6 +376,12 @@ pub(crate) struct MeasureArgs {
     /// Kept runs per network.
     #[arg(long, default_value_t = 100)]
     pub runs: usize,
+    /// Rank the networks, with confidence intervals of their ratios.
+    #[arg(long)]
+    pub compare: bool,
+    /// Also print where the time goes, operator by operator (host:litert and host:ort).
+    #[arg(long)]
+    pub profile: bool,
     /// Number format in which networks are measured; files are measured as they are.
     #[arg(long, default_value = "float")]
     pub precision: Precision,

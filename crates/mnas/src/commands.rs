@@ -9,6 +9,7 @@ pub(crate) mod cost;
 mod device;
 mod eval;
 mod export;
+mod import;
 mod measure;
 mod predict;
 mod report;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Eval(args) => eval::run(args, out),
         Command::Predict(args) => predict::run(args, out),
         Command::Export(args) => export::run(args, out),
+        Command::Import(args) => import::run(args, out),
         Command::Cost(args) => cost::run(args, out),
         Command::Measure(args) => measure::run(args, registry, out),
         Command::Device(command) => device::run(command, registry, out),

@@ -89,7 +89,7 @@ fn cut(graph: &Graph, layer: &str) -> Result<Option<Graph>, GraphError> {
     let (Some(source), 1) = (outside.first(), outside.len()) else {
         return Ok(None);
     };
-    let mut b = GraphBuilder::new(graph.node(*source).shape)?;
+    let mut b = GraphBuilder::new(graph.node(*source).shape)?.with_padding(graph.padding());
     let mut now: BTreeMap<NodeId, NodeId> = [(*source, b.input())].into();
     let mut last = b.input();
     for id in inside {

@@ -14,10 +14,11 @@ use super::{
     Candidate, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource, anchor,
 };
 use crate::engine::library::LibraryError;
+use crate::engine::profile::{OperatorTime, Runs};
 use crate::engine::{self, EngineError, EngineId, InferenceEngine, load_model};
 use crate::export::{ModelFile, ModelMeta, export_as};
 use crate::measure::protocol::{self, System};
-use crate::measure::{MeasureError, MeasurePlan};
+use crate::measure::{MeasureError, MeasurePlan, Samples};
 use crate::os;
 
 pub(super) struct HostKind;
@@ -131,7 +132,8 @@ impl Host {
             }
             let mut system = System::new(core);
             let measured = protocol::measure(&mut models, self.anchor.as_mut(), plan, &mut system);
-            let mut measured = measured.into_iter();
+            let on_core = |samples: Samples| Samples { core, ..samples };
+            let mut measured = measured.into_iter().map(|m| m.map(on_core));
             let answer = |i| match failures.remove(&i) {
                 Some(error) => Err(error),
                 None => measured
@@ -178,6 +180,34 @@ impl Device for Host {
     }
 }
 
+/// Where the time of a run goes on this machine, operator by operator in the order in which they run.
+/// The profile itself takes time: what the operators take together is no latency.
+///
+/// # Errors
+/// [`DeviceError::Core`], [`DeviceError::Pin`], or what the engine says:
+/// [`EngineError::NoProfile`] where it tells nothing.
+pub fn profile(
+    file: &ModelFile,
+    engine: EngineId,
+    plan: &MeasurePlan,
+) -> Result<Vec<OperatorTime>, DeviceError> {
+    plan.check()?;
+    let core = choose_core(plan.core)?;
+    let image = image(file.input.len());
+    let runs = Runs {
+        image: &image,
+        warmup: plan.warmup,
+        runs: plan.runs,
+    };
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    engine::on_own_thread(engine, || {
+        if let Some(core) = core {
+            os::pin_thread(core).map_err(|source| DeviceError::Pin { core, source })?;
+        }
+        Ok(engine::profile::profile(file, engine, runs)?)
+    })
+}
+
 /// The core to measure on: the one asked for, else the last that this process may use (the first
 /// ones serve most interrupts); `None` where threads can't be pinned.
 fn choose_core(asked: Option<usize>) -> Result<Option<usize>, DeviceError> {
@@ -201,9 +231,11 @@ fn load_with_image(
     engine: EngineId,
 ) -> Result<Box<dyn InferenceEngine>, EngineError> {
     let mut model = load_model(file, engine)?;
-    let mut random = stream(0, 0, Purpose::Measure);
-    let values = model.input_shape().len();
-    let image: Vec<f32> = (0..values).map(|_| random.normal() as f32).collect();
-    model.set_input(&image)?;
+    model.set_input(&image(model.input_shape().len()))?;
     Ok(model)
+}
+
+fn image(values: usize) -> Vec<f32> {
+    let mut random = stream(0, 0, Purpose::Measure);
+    (0..values).map(|_| random.normal() as f32).collect()
 }

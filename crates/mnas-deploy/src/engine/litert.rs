@@ -15,6 +15,7 @@ use mnas_net::Shape;
 use super::layout::{check_image, check_input, exactly_one, not_float};
 use super::library::LibraryError;
 use super::library::find::{Spec, find, hash_file};
+use super::profile::{OperatorTime, Runs, Times};
 use super::{EngineError, EngineId, EngineVersion, InferenceEngine};
 use crate::export::ModelFile;
 
@@ -133,12 +134,38 @@ struct LiteRt {
     ran: bool,
 }
 
-pub(super) fn load(file: &ModelFile) -> Result<Box<dyn InferenceEngine>, EngineError> {
-    let refused = |e: ffi::CallError| EngineError::Load {
+fn refused(error: ffi::CallError) -> EngineError {
+    EngineError::Load {
         engine: ID,
-        detail: e.to_string(),
-    };
-    let model = ffi::Model::load(&runtime()?.api, &file.bytes).map_err(refused)?;
+        detail: error.to_string(),
+    }
+}
+
+/// Operators' times as LiteRT's profiler, and XNNPACK by way of it, tells them.
+pub(super) fn profile(file: &ModelFile, runs: Runs<'_>) -> Result<Vec<OperatorTime>, EngineError> {
+    check_image(runs.image, file.input)?;
+    let runtime = runtime()?;
+    let profiler = ffi::profile::Api::open(&runtime.path)?;
+    let mut model =
+        ffi::Model::load(&runtime.api, &file.bytes, Some(&profiler)).map_err(refused)?;
+    model.write_input(runs.image).map_err(failed)?;
+    for _ in 0..runs.warmup {
+        model.invoke().map_err(failed)?;
+    }
+    let events = model.profiled(&profiler, runs.runs).map_err(failed)?;
+    let mut times = Times::default();
+    for event in events.iter().filter(|e| e.is_operator()) {
+        times.add(
+            &event.position.to_string(),
+            &event.kind,
+            1e-3 * event.microseconds as f64,
+        );
+    }
+    Ok(times.medians())
+}
+
+pub(super) fn load(file: &ModelFile) -> Result<Box<dyn InferenceEngine>, EngineError> {
+    let model = ffi::Model::load(&runtime()?.api, &file.bytes, None).map_err(refused)?;
     exactly_one(ID, "number of inputs", model.inputs())?;
     exactly_one(ID, "number of outputs", model.outputs())?;
     for (what, tensor) in [

@@ -18,8 +18,11 @@ use mnas_net::Shape;
 use super::layout::{channels_first, check_image, check_input, exactly_one, not_float};
 use super::library::LibraryError;
 use super::library::find::{Spec, find, hash_file};
+use super::profile::{OperatorTime, Runs};
 use super::{EngineError, EngineId, EngineVersion, InferenceEngine};
 use crate::export::ModelFile;
+
+mod trace;
 
 const ID: EngineId = EngineId::Ort;
 
@@ -122,8 +125,34 @@ struct OnnxRuntime {
 }
 
 pub(super) fn load(file: &ModelFile) -> Result<Box<dyn InferenceEngine>, EngineError> {
+    Ok(Box::new(open_model(file, None)?))
+}
+
+/// Operators' times, by the profile that ONNX Runtime writes as a file of trace events.
+pub(super) fn profile(file: &ModelFile, runs: Runs<'_>) -> Result<Vec<OperatorTime>, EngineError> {
+    let folder = tempfile::tempdir().map_err(|e| unreadable(&e))?;
+    let mut model = open_model(file, Some(&folder.path().join("profile")))?;
+    model.set_input(runs.image)?;
+    for _ in 0..runs.warmup + runs.runs {
+        model.invoke()?;
+    }
+    let path = model.session.end_profiling();
+    let path = path.map_err(|e| failed("ending the profile", &e))?;
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable(&e))?;
+    trace::times(&text, runs.warmup).map_err(|e| unreadable(&e))
+}
+
+fn unreadable(error: &dyn std::error::Error) -> EngineError {
+    EngineError::Failed {
+        engine: ID,
+        call: "reading the profile",
+        detail: error.to_string(),
+    }
+}
+
+fn open_model(file: &ModelFile, profile: Option<&Path>) -> Result<OnnxRuntime, EngineError> {
     let environment = &runtime()?.environment;
-    let session = session(environment, &file.bytes)
+    let session = session(environment, &file.bytes, profile)
         .map_err(|detail| EngineError::Load { engine: ID, detail })?;
     exactly_one(ID, "number of inputs", session.inputs().len())?;
     exactly_one(ID, "number of outputs", session.outputs().len())?;
@@ -142,23 +171,30 @@ pub(super) fn load(file: &ModelFile) -> Result<Box<dyn InferenceEngine>, EngineE
         }
         other => return Err(not_float(ID, "input type", format!("{other:?}"))),
     }
-    Ok(Box::new(OnnxRuntime {
+    Ok(OnnxRuntime {
         session,
         shape,
         outputs: file.outputs,
         image: tensor(shape, vec![0.0; shape.len()])?,
         last: vec![],
-    }))
+    })
 }
 
-/// One thread, all optimisations.
-fn session(environment: &Environment, bytes: &[u8]) -> Result<Session, String> {
+/// One thread, all optimisations; with `profile`, operators' times go to a file whose name starts so.
+fn session(
+    environment: &Environment,
+    bytes: &[u8],
+    profile: Option<&Path>,
+) -> Result<Session, String> {
     let builder = Session::builder(environment).map_err(|e| e.to_string())?;
     let builder = builder.with_intra_threads(1).map_err(|e| e.to_string())?;
     let builder = builder.with_inter_threads(1).map_err(|e| e.to_string())?;
     let mut builder = builder
         .with_optimization_level(GraphOptimizationLevel::Level3)
         .map_err(|e| e.to_string())?;
+    if let Some(path) = profile {
+        builder = builder.with_profiling(path).map_err(|e| e.to_string())?;
+    }
     builder.commit_from_memory(bytes).map_err(|e| e.to_string())
 }
 

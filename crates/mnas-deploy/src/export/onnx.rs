@@ -4,7 +4,7 @@
 //! float32 (QDQ), which ONNX Runtime replaces by operators on integers: unsigned activations and
 //! signed kernels, the pair that x86 processors multiply fastest.
 
-use mnas_net::{Activation, Graph, Node, NodeId, Op, Padding, Weights, same_padding};
+use mnas_net::{Activation, Graph, Node, NodeId, Op, Weights};
 use prost::Message;
 
 use super::ModelMeta;
@@ -355,8 +355,7 @@ impl<'a> Writer<'a> {
 /// Attributes of a sliding window. The padding is written out: `SAME_UPPER` would mean the same,
 /// but engines support explicit pads best.
 fn window(graph: &Graph, node: &Node, kernel: usize, stride: usize) -> Vec<Attribute> {
-    let x = graph.node(node.inputs[0]).shape;
-    let [rows, columns]: [Padding; 2] = [x.h, x.w].map(|n| same_padding(n, kernel, stride));
+    let [rows, columns] = graph.window_padding(node);
     let pads = [rows.before, columns.before, rows.after, columns.after];
     vec![
         Attribute::ints("kernel_shape", &[kernel as i64; 2]),

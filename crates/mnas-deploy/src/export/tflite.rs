@@ -2,13 +2,13 @@
 //! before them. An 8-bit file takes and gives float32 all the same: its first operator quantises the
 //! image and its last one makes numbers of the integers.
 
-use mnas_net::{Activation, Graph, Node, NodeId, Op, Tensor, Weights};
+use mnas_net::{Activation, Graph, Node, NodeId, Op, Tensor, Weights, same_padding};
 
 use super::ModelMeta;
 use crate::fusion::Fusion;
 use crate::quantize::{Params, Quantized, keeps_scale};
 use builder::{Field, FileBuilder, Quantization, TensorIndex};
-use schema::{Code, FusedActivation, OptionsKind, PADDING_SAME, field};
+use schema::{Code, FusedActivation, OptionsKind, Padding, field};
 
 pub(super) mod builder;
 pub(super) mod read;
@@ -297,6 +297,46 @@ impl<'a> Writer<'a> {
         [weight, bias]
     }
 
+    /// What a convolution reads, and how it pads that. TFLite knows "same" padding; any other is an
+    /// operator of its own, which engines fuse into the convolution after it.
+    fn padded(&mut self, node: &Node, x: TensorIndex) -> (TensorIndex, Padding) {
+        let input = self.graph.node(node.inputs[0]);
+        let [rows, columns] = self.graph.window_padding(node);
+        let (Op::Conv { kernel, stride, .. } | Op::DepthwiseConv { kernel, stride, .. }) = node.op
+        else {
+            return (x, Padding::Same);
+        };
+        let s = input.shape;
+        if [rows, columns] == [s.h, s.w].map(|n| same_padding(n, kernel, stride)) {
+            return (x, Padding::Same);
+        }
+        let zeros = [
+            0,
+            0,
+            rows.before,
+            rows.after,
+            columns.before,
+            columns.after,
+            0,
+            0,
+        ]
+        .map(int);
+        let (h, w) = (
+            rows.before + s.h + rows.after,
+            columns.before + s.w + columns.after,
+        );
+        let shape = [1, int(h), int(w), int(s.c)];
+        let name = format!("{}.padded", node.name);
+        let y = match self.int8 {
+            Some(q) => self.computed_int8(&name, &shape, q.params(node.inputs[0])),
+            None => self.file.computed(&name, &shape),
+        };
+        let zeros = self.file.pairs(&format!("{name}.zeros"), &zeros);
+        self.file
+            .operator(Code::Pad, &[x, zeros], y, OptionsKind::Pad, &[]);
+        (y, Padding::Valid)
+    }
+
     /// A dense convolution; the kernel's layout is TFLite's own.
     fn conv(&mut self, node: &Node, x: TensorIndex, y: TensorIndex, stride: usize, fused: Field) {
         let shape: Vec<i32> = self.kernel(node).shape.iter().map(|d| int(*d)).collect();
@@ -312,9 +352,10 @@ impl<'a> Writer<'a> {
         stride: usize,
         fused: Field,
     ) {
+        let (x, padding) = self.padded(node, x);
         let [kernel, bias] = self.parameters(node, shape);
         let fields = [
-            (field::conv::PADDING, Field::Byte(PADDING_SAME)),
+            (field::conv::PADDING, Field::Byte(padding as i8)),
             (field::conv::STRIDE_W, Field::Int(int(stride))),
             (field::conv::STRIDE_H, Field::Int(int(stride))),
             (field::conv::ACTIVATION, fused),
@@ -335,9 +376,10 @@ impl<'a> Writer<'a> {
         // `[kh, kw, channels]`; TFLite's has a leading 1.
         let mut shape = vec![1];
         shape.extend(self.kernel(node).shape.iter().map(|d| int(*d)));
+        let (x, padding) = self.padded(node, x);
         let [kernel, bias] = self.parameters(node, &shape);
         let fields = [
-            (field::depthwise_conv::PADDING, Field::Byte(PADDING_SAME)),
+            (field::depthwise_conv::PADDING, Field::Byte(padding as i8)),
             (field::depthwise_conv::STRIDE_W, Field::Int(int(stride))),
             (field::depthwise_conv::STRIDE_H, Field::Int(int(stride))),
             (field::depthwise_conv::MULTIPLIER, Field::Int(1)),
@@ -374,7 +416,7 @@ impl<'a> Writer<'a> {
         fused: Field,
     ) {
         let fields = [
-            (field::pool::PADDING, Field::Byte(PADDING_SAME)),
+            (field::pool::PADDING, Field::Byte(Padding::Same as i8)),
             (field::pool::STRIDE_W, Field::Int(int(stride))),
             (field::pool::STRIDE_H, Field::Int(int(stride))),
             (field::pool::WIDTH, Field::Int(int(kernel))),

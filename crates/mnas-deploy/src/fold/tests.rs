@@ -1,7 +1,7 @@
 //! What folds and what doesn't, by the shape of the folded graph. That the values stay is held on
 //! random graphs by `tests/export`.
 
-use mnas_net::{Activation, Purpose, stream};
+use mnas_net::{Activation, Purpose, Shape, stream};
 
 use super::*;
 

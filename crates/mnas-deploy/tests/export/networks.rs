@@ -2,9 +2,10 @@
 //! zoo; with weights that keep values in a range where differences show.
 
 use mnas_net::{
-    Activation, Graph, GraphBuilder, NetSpec, NodeId, Op, ParamRole, ParamSpec, Purpose, Shape,
-    Stream, Tensor, Weights, stream, zoo,
+    Activation, Graph, GraphBuilder, NetSpec, NodeId, Op, PaddingRule, Purpose, Shape, Stream,
+    Weights, stream, zoo,
 };
+pub(crate) use mnas_testkit::weights::random_weights;
 
 /// A network to compare on.
 pub(crate) struct Case {
@@ -44,36 +45,6 @@ impl Case {
         let spec: NetSpec = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
         let graph = spec.graph(input, classes);
         Self::new(name, graph.unwrap_or_else(|e| panic!("{text}: {e}")))
-    }
-}
-
-/// Weights as training might leave them: batch norm with statistics of its own, biases not zero.
-pub(crate) fn random_weights(graph: &Graph, random: &mut Stream) -> Weights {
-    let mut weights = Weights::default();
-    for spec in graph.params() {
-        let data = (0..spec.len())
-            .map(|_| draw(&spec, random) as f32)
-            .collect();
-        let shape = spec.shape;
-        weights.tensors.insert(spec.name, Tensor { shape, data });
-    }
-    weights
-}
-
-fn draw(spec: &ParamSpec, random: &mut Stream) -> f64 {
-    let n = random.normal();
-    let inputs = match spec.role {
-        ParamRole::DepthwiseKernel => spec.shape[0] * spec.shape[1],
-        _ => spec.shape[1..].iter().product(),
-    };
-    match spec.role {
-        ParamRole::ConvKernel | ParamRole::DepthwiseKernel | ParamRole::LinearKernel => {
-            n * (1.5 / inputs as f64).sqrt()
-        }
-        ParamRole::Bias => 0.2 * n,
-        ParamRole::BnScale => 1.0 + 0.3 * n,
-        ParamRole::BnShift | ParamRole::BnMean => 0.3 * n,
-        ParamRole::BnVar => (0.5 * n).exp(),
     }
 }
 
@@ -211,7 +182,8 @@ pub(crate) fn random_graph(seed: u64) -> Case {
     let random = &mut stream(seed, 0, Purpose::Sample);
     let side = |r: &mut Stream| 1 + r.below(12);
     let shape = Shape::new(side(random), side(random), 1 + random.below(5));
-    let mut b = GraphBuilder::new(shape).unwrap();
+    let rule = [PaddingRule::Same, PaddingRule::Symmetric][seed as usize % 2];
+    let mut b = GraphBuilder::new(shape).unwrap().with_padding(rule);
     let mut nodes = vec![b.input()];
     for i in 0..1 + random.below(14) {
         let added = random_op(&mut b, &nodes, random, i);
@@ -308,14 +280,10 @@ pub(crate) fn blocks() -> Vec<Case> {
     ];
     let mut cases = vec![];
     for input in INPUTS {
-        for block in BLOCKS {
-            let text = format!("stem_k3_s2_c8\n{block}\nhead_c16_drop0.2");
-            cases.push(Case::of_text(
-                format!("{block} on {input}"),
-                &text,
-                input,
-                5,
-            ));
+        for (block, padding) in BLOCKS.iter().flat_map(|b| [(b, ""), (b, "_padsymmetric")]) {
+            let text = format!("stem_k3_s2_c8{padding}\n{block}\nhead_c16_drop0.2");
+            let name = format!("{block}{padding} on {input}");
+            cases.push(Case::of_text(name, &text, input, 5));
         }
     }
     cases
@@ -328,11 +296,12 @@ pub(crate) fn random_network(seed: u64) -> Case {
     const ACTS: &[&str] = &["", "_actrelu6", "_acthswish"];
     const KERNELS: &[&str] = &["k3", "k5", "k7"];
     let mut lines = vec![format!(
-        "stem_{}_{}_{}{}",
+        "stem_{}_{}_{}{}{}",
         pick(KERNELS),
         pick(&["s1", "s2"]),
         pick(&["c4", "c8", "c12"]),
-        pick(ACTS)
+        pick(ACTS),
+        pick(&["", "_padsymmetric"])
     )];
     for _ in 0..pick(&["1", "22", "333", "4444"]).len() {
         let kind = pick(&["cn", "ds", "ir", "ir", "sep"]);

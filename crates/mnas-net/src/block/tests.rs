@@ -101,7 +101,7 @@ fn kinds_are_well_formed() {
         assert!(!["stem", "head"].contains(&code), "{code}");
         assert!(BLOCKS[..i].iter().all(|k| k.code() != code), "{code} twice");
         assert!(!kind.summary().is_empty(), "{code}");
-        for key in [Key::HeadWidth, Key::Dropout] {
+        for key in [Key::HeadWidth, Key::Dropout, Key::Padding] {
             assert!(!kind.takes(key), "{code} takes a key of the head");
         }
         let both = kind

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A primitive operation. Windows use TensorFlow "same" padding ([`crate::same_padding`]).
+/// A primitive operation. Where windows lie is the graph's to say ([`crate::Graph::window_padding`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Op {
     /// The image, already normalised, channels last.

@@ -1,4 +1,4 @@
-//! Shapes of one image's activation, and TensorFlow "same" padding.
+//! Shapes of one image's activation, and the padding of sliding windows.
 
 use std::fmt;
 
@@ -43,14 +43,34 @@ impl fmt::Display for Shape {
     }
 }
 
-/// One axis of a sliding window under TensorFlow "same" padding.
+/// Where the convolution windows of a network lie. Both rules give the same output sizes; they differ
+/// at strides above 1, where they see other pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PaddingRule {
+    /// TensorFlow "same" ([`same_padding`]), the one MnasNet was published with.
+    #[default]
+    Same,
+    /// `kernel / 2` zeros on each side, as PyTorch networks have it ([`symmetric_padding`]).
+    Symmetric,
+}
+
+impl fmt::Display for PaddingRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PaddingRule::Same => "same",
+            PaddingRule::Symmetric => "symmetric",
+        })
+    }
+}
+
+/// One axis of a sliding window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Padding {
     /// Output length: `ceil(input / stride)`.
     pub output: usize,
     /// Zeros before the first input.
     pub before: usize,
-    /// Zeros after the last input; one more than `before` where the total is odd.
+    /// Zeros after the last input that a window reaches.
     pub after: usize,
 }
 
@@ -63,5 +83,17 @@ pub const fn same_padding(input: usize, kernel: usize, stride: usize) -> Padding
         output,
         before: total / 2,
         after: total - total / 2,
+    }
+}
+
+/// PyTorch's padding of one axis: `kernel / 2` zeros before. It writes as many after; those that no
+/// window reaches are left out here, as are inputs that none does.
+pub const fn symmetric_padding(input: usize, kernel: usize, stride: usize) -> Padding {
+    let same = same_padding(input, kernel, stride);
+    let before = kernel / 2;
+    Padding {
+        before,
+        after: (same.before + same.after).saturating_sub(before),
+        ..same
     }
 }

@@ -25,11 +25,13 @@ pub enum Key {
     Act,
     /// `skip`: `identity`, `pool` or `none`; the block's kind says what absent means.
     Skip,
+    /// `pad` of the stem: `same` (where absent) or `symmetric`, for every convolution of the network.
+    Padding,
 }
 
 impl Key {
     /// Every key, in the order in which lines are printed.
-    pub const ALL: [Key; 10] = [
+    pub const ALL: [Key; 11] = [
         Key::Repeats,
         Key::Kernel,
         Key::Stride,
@@ -40,6 +42,7 @@ impl Key {
         Key::Dropout,
         Key::Act,
         Key::Skip,
+        Key::Padding,
     ];
 
     /// The letters in front of the value.
@@ -54,10 +57,11 @@ impl Key {
             Key::Dropout => "drop",
             Key::Act => "act",
             Key::Skip => "skip",
+            Key::Padding => "pad",
         }
     }
 
-    /// Largest value of a key that takes a number; 0 for [`Key::Act`] and [`Key::Skip`].
+    /// Largest value of a key that takes a number; 0 for one that takes a word.
     ///
     /// Wide enough for any network that can be trained; they keep the sizes of what an arbitrary
     /// text describes in range, and catch the two-digit strides (`s22`) of other dialects.
@@ -69,7 +73,7 @@ impl Key {
             Key::Width | Key::HeadWidth => 16_384_000_000,
             Key::Squeeze => 16_000_000,
             Key::Dropout => 990_000,
-            Key::Act | Key::Skip => 0,
+            Key::Act | Key::Skip | Key::Padding => 0,
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::decimal::{Decimal, DecimalError};
 use super::key::MOST_LAYERS;
 use super::{Head, Key, NetSpec, SpecError, SpecErrorKind, Stem};
+use crate::PaddingRule;
 use crate::block::{BLOCKS, Block, BlockKind, Skip};
 use crate::graph::op::Activation;
 
@@ -121,12 +122,14 @@ fn at((line, column): (usize, usize), reason: SpecErrorKind) -> SpecError {
 
 fn stem(item: Token<'_>) -> Result<Stem, SpecError> {
     let required = [Key::Kernel, Key::Stride, Key::Width];
-    let s = Settings::read(item, "stem", &required, &[Key::Act])?;
+    let optional = [Key::Act, Key::Padding];
+    let s = Settings::read(item, "stem", &required, &optional)?;
     Ok(Stem {
         kernel: s.kernel,
         stride: s.stride,
         width: s.width,
         act: s.act,
+        padding: s.padding,
     })
 }
 
@@ -175,6 +178,7 @@ struct Settings {
     dropout: Decimal,
     act: Activation,
     skip: Option<Skip>,
+    padding: PaddingRule,
 }
 
 impl Settings {
@@ -194,6 +198,7 @@ impl Settings {
             dropout: Decimal::ZERO,
             act: Activation::Relu,
             skip: None,
+            padding: PaddingRule::Same,
         };
         let taken: Vec<Key> = required.iter().chain(optional).copied().collect();
         let mut given: Vec<Key> = vec![];
@@ -241,6 +246,7 @@ impl Settings {
             Key::Dropout => self.dropout = decimal(key, value, "number like 0.25")?,
             Key::Act => self.act = activation(value)?,
             Key::Skip => self.skip = Some(skip(value)?),
+            Key::Padding => self.padding = padding(value)?,
         }
         Ok(())
     }
@@ -262,7 +268,7 @@ fn split(part: Token<'_>) -> (&str, Token<'_>) {
         };
         return (Key::Skip.letters(), none);
     }
-    let word = [Key::Act, Key::Skip].map(Key::letters);
+    let word = [Key::Act, Key::Skip, Key::Padding].map(Key::letters);
     let bytes = match word.iter().find(|w| part.text.starts_with(**w)) {
         Some(word) => word.len(),
         None => part
@@ -333,6 +339,14 @@ fn skip(value: Token<'_>) -> Result<Skip, SpecError> {
         "pool" => Ok(Skip::Pool),
         "none" => Ok(Skip::None),
         _ => Err(unknown_word(Key::Skip, value, "identity, pool or none")),
+    }
+}
+
+fn padding(value: Token<'_>) -> Result<PaddingRule, SpecError> {
+    match value.text {
+        "same" => Ok(PaddingRule::Same),
+        "symmetric" => Ok(PaddingRule::Symmetric),
+        _ => Err(unknown_word(Key::Padding, value, "same or symmetric")),
     }
 }
 

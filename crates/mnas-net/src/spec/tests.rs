@@ -144,7 +144,7 @@ fn stem_and_head_in_the_wrong_place_are_faults() {
     );
     check(
         "stem_k3_s1_c8_r2 head_c0",
-        r#"line 1, column 15: stem takes no key "r"; it takes k, s, c, act"#,
+        r#"line 1, column 15: stem takes no key "r"; it takes k, s, c, act, pad"#,
     );
     check(
         "stem_k3_s1_c8\nhead_drop0",

@@ -116,6 +116,9 @@ fn final_row(f: &FinalView, won: bool) -> Markup {
                     @if let Some(int8) = f.int8_test_accuracy {
                         br; small title=[&f.int8_source] { "int8 " (percent(int8)) }
                     }
+                    @if f.int8_failure.is_some() {
+                        br; small title=[&f.int8_failure] { "no int8" }
+                    }
                 }
                 td class="n" { (share(f.test_top5)) }
                 td class="n" { (share(f.accuracy)) }

@@ -1,6 +1,6 @@
 //! Finalists beside references, and the winner.
 
-use mnas_search::{FinalKind, FinalOutcome, FinalResult, Study};
+use mnas_search::{FinalKind, FinalOutcome, FinalResult, Int8Outcome, Study};
 
 use super::architecture::Architecture;
 use super::search::{failure_view, latency_view};
@@ -33,6 +33,7 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
         test_top5: None,
         int8_test_accuracy: None,
         int8_source: None,
+        int8_failure: None,
         latency_ms: None,
         latency: None,
         within_target: None,
@@ -60,10 +61,16 @@ fn entry(result: &FinalResult, target_ms: Option<f64>) -> FinalView {
             view.accuracy = Some(*validation_accuracy);
             view.test_accuracy = *test_accuracy;
             view.test_top5 = *test_top5;
-            view.int8_test_accuracy = int8.as_ref().map(|i| i.test_accuracy);
-            view.int8_source = int8
-                .as_ref()
-                .map(|i| format!("{}, {}", i.engine, i.calibration));
+            match int8 {
+                Some(Int8Outcome::Tested(i)) => {
+                    view.int8_test_accuracy = Some(i.test_accuracy);
+                    view.int8_source = Some(format!("{}, {}", i.engine, i.calibration));
+                }
+                Some(Int8Outcome::Failed(failure)) => {
+                    view.int8_failure = Some(failure.message.clone());
+                }
+                None => {}
+            }
             view.latency_ms = Some(latency.median_ms);
             view.within_target = target_ms.map(|t| latency.median_ms <= t);
             view.latency = Some(latency_view(latency));

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use mnas_deploy::{EngineId, Format, MeasurePlan, ModelMeta};
-use mnas_net::Weights;
-use mnas_search::{FailureKind, LatencySource};
+use mnas_net::{NetSpec, Purpose, Shape, Weights, stream};
+use mnas_search::{FailureKind, Int8Outcome, LatencySource};
 use mnas_train::{Control, OpenOptions};
 
 use super::{Evaluator, NetEvaluator, keys};
@@ -288,7 +288,9 @@ fn networks_are_tested_in_8_bits_as_the_file_that_ships() {
     let Ok(JobOutput::Tested(tested)) = f.perform(&job) else {
         panic!()
     };
-    let int8 = tested[0].int8.as_ref().unwrap();
+    let Some(Int8Outcome::Tested(int8)) = &tested[0].int8 else {
+        panic!("{tested:?}")
+    };
     assert!(
         tested[0].top1 > 0.15,
         "no more than chance: {}",
@@ -306,5 +308,51 @@ fn networks_are_tested_in_8_bits_as_the_file_that_ships() {
     assert_eq!(
         meta.extra[keys::TEST_ACCURACY],
         int8.test_accuracy.to_string()
+    );
+}
+
+/// Folding a huge scale into large kernels overflows; in float, ReLU6 takes what is infinite back.
+#[test]
+fn a_network_without_an_8_bit_form_is_tested_in_float_beside_the_others() {
+    let mut f = Fixture::new();
+    let text = "stem_k3_s2_c8_actrelu6\nhead_c0";
+    let spec: NetSpec = text.parse().unwrap();
+    let graph = spec.graph(Shape::new(28, 28, 1), 10).unwrap();
+    let good = Weights::init(&graph, &mut stream(0, 0, Purpose::Init));
+    let mut bad = good.clone();
+    for (name, value) in [("stem.conv.weight", 100.0), ("stem.bn.weight", 3e38)] {
+        bad.tensors.get_mut(name).unwrap().data.fill(value);
+    }
+    let job = |f: &Fixture, weights: [&Weights; 2]| {
+        let file = |i: usize| {
+            let path = f.dir.path().join(format!("{i}.safetensors"));
+            std::fs::write(&path, weights[i].to_safetensors()).unwrap();
+            (net(text), WeightsFrom::File(path))
+        };
+        Job::Test(TestJob {
+            nets: (0..2).map(file).collect(),
+            data: f.data.clone(),
+            threads: 1,
+            int8: Some(Int8Job {
+                engine: EngineId::Rten,
+                engine_label: "rten".into(),
+                files: vec![Int8Target::default(), Int8Target::default()],
+            }),
+        })
+    };
+    let job = job(&f, [&bad, &good]);
+    let Ok(JobOutput::Tested(tested)) = f.perform(&job) else {
+        panic!("the failure of one network failed the job")
+    };
+    assert!(
+        matches!(&tested[0].int8, Some(Int8Outcome::Failed(failure))
+            if failure.kind == FailureKind::Export && failure.message.contains("not finite")),
+        "{:?}",
+        tested[0]
+    );
+    assert!(
+        matches!(tested[1].int8, Some(Int8Outcome::Tested(_))),
+        "{:?}",
+        tested[1]
     );
 }

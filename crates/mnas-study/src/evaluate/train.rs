@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mnas_net::Weights;
-use mnas_search::{CurvePoint, Failure, FailureKind};
+use mnas_search::{CurvePoint, Failure, FailureKind, Int8Outcome};
 use mnas_train::{Control, Data, EngineError, TrainError, Trained};
 use sha2::{Digest, Sha256};
 
@@ -93,14 +93,19 @@ pub(super) fn test(
         let (engine, meta) = (mnas_train::cpu(), &data.meta);
         let found = mnas_train::evaluate(&engine, &graph, &weights, &data.test, meta, job.threads);
         let found = found.map_err(failure)?;
-        let int8 = job
-            .int8
-            .as_ref()
-            .map(|int8| super::int8::test(data, &graph, &weights, int8, i, job.threads));
+        let int8 = match &job.int8 {
+            Some(int8) => match super::int8::test(data, &graph, &weights, int8, i, job.threads) {
+                Ok(accuracy) => Some(Int8Outcome::Tested(accuracy)),
+                // A fact about this network; the others, and its float form, are tested all the same.
+                Err(JobFailure::Net(failure)) => Some(Int8Outcome::Failed(failure)),
+                Err(other) => return Err(other),
+            },
+            None => None,
+        };
         tested.push(Tested {
             top1: found.top1,
             top5: found.top5,
-            int8: int8.transpose()?,
+            int8,
         });
         // A stop ends the process; there is nothing to tidy up here.
         let _ = on_progress(JobProgress::at((i + 1) as f64 / job.nets.len() as f64));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mnas_deploy::{Format, ModelMeta};
 use mnas_net::Weights;
-use mnas_search::{Failure, FailureKind, FinalEntry, FinalKind, LatencySource};
+use mnas_search::{Failure, FailureKind, FinalEntry, FinalKind, Int8Outcome, LatencySource};
 
 use super::Progress;
 use crate::error::StudyError;
@@ -42,14 +42,13 @@ pub(super) fn export(
             return Ok(());
         }
     };
-    let facts = facts(progress);
-    weights.metadata.extend(facts.clone());
+    let meta = meta(session, entry, facts(progress));
+    weights.metadata.extend(meta.extra.clone());
     write(&path, &weights.to_safetensors())?;
     progress.files = vec![session.dir().relative(&path)];
     if entry.kind == FinalKind::Reference {
         return Ok(());
     }
-    let meta = meta(session, entry, facts);
     for format in Format::ALL {
         match mnas_deploy::export(&graph, &weights, format, &meta) {
             Ok(file) => {
@@ -66,7 +65,8 @@ pub(super) fn export(
             }
         }
     }
-    if progress.tested.as_ref().is_some_and(|t| t.int8.is_some()) {
+    let int8 = progress.tested.as_ref().and_then(|t| t.int8.as_ref());
+    if matches!(int8, Some(Int8Outcome::Tested(_))) {
         let paths = int8_target(session, entry, progress).paths;
         let files = paths.iter().filter(|(_, path)| path.is_file());
         let files = files.map(|(_, path)| session.dir().relative(path));

@@ -3,6 +3,7 @@
 use mnas_search::{FinalKind, FinalOutcome, Study};
 
 use super::pick::choose;
+use crate::evaluate::keys;
 use crate::fakes::{Bench, plan};
 use crate::plan::Target;
 use crate::view;
@@ -84,4 +85,64 @@ fn the_winner_is_the_most_accurate_finalist_that_meets_the_target() {
     let best = within.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     assert_eq!(summary.winner, Some(best.0));
     assert_eq!(view::winner(&study), summary.winner);
+}
+
+/// Whoever finds a file alone must be able to use it and to tell where it is from.
+#[test]
+fn a_finalist_s_files_say_what_they_are() {
+    let mut plan = plan();
+    plan.finalists = 2;
+    let mut bench = Bench::new(&plan);
+    bench.complete();
+    let study = bench.study();
+    let mut read = 0;
+    for result in study.finals() {
+        let FinalKind::Finalist { trial } = result.entry.kind else {
+            continue;
+        };
+        let FinalOutcome::Done {
+            validation_accuracy,
+            test_accuracy,
+            latency,
+            files,
+            ..
+        } = &result.outcome
+        else {
+            panic!("{result:?}")
+        };
+        let say = |key: &str, value: String| (key.to_string(), value);
+        let expected = [
+            say(keys::SPEC, result.entry.spec.clone()),
+            say(
+                keys::STUDY,
+                crate::dir::StudyDir::new(bench.dir.path()).name(),
+            ),
+            say(keys::TRIAL, trial.to_string()),
+            say(keys::VALIDATION_ACCURACY, validation_accuracy.to_string()),
+            say(keys::TEST_ACCURACY, test_accuracy.unwrap().to_string()),
+            say(keys::LATENCY_MS, latency.median_ms.to_string()),
+            say(keys::LATENCY_SOURCE, "predicted by table:formula".into()),
+        ];
+        for file in files {
+            let bytes = std::fs::read(bench.dir.path().join(file)).unwrap();
+            let extra = if file.ends_with(".safetensors") {
+                mnas_net::Weights::from_safetensors(&bytes)
+                    .unwrap()
+                    .metadata
+            } else {
+                let (_, meta) = mnas_deploy::read_model(bytes).unwrap();
+                assert_eq!(meta.name, result.entry.name, "{file}");
+                assert_eq!(meta.classes, plan.data.classes, "{file}");
+                assert_eq!(meta.normalize_mean, plan.data.normalize.mean, "{file}");
+                assert_eq!(meta.normalize_std, plan.data.normalize.std, "{file}");
+                meta.extra
+            };
+            for (key, value) in &expected {
+                assert_eq!(extra.get(key), Some(value), "{key} of {file}");
+            }
+            read += 1;
+        }
+    }
+    // Weights, ONNX and TFLite of two finalists.
+    assert_eq!(read, 6);
 }

@@ -1,7 +1,8 @@
 //! The CPU engine against a plain double-precision reference, and its contract.
 
 use mnas_net::{
-    Activation, Graph, GraphBuilder, NodeId, Op, Purpose, Shape, Stream, Weights, stream,
+    Activation, Graph, GraphBuilder, NodeId, Op, PaddingRule, Purpose, Shape, Stream, Weights,
+    stream,
 };
 
 use super::*;
@@ -159,6 +160,8 @@ fn random_graph(seed: u64) -> Graph {
     let mut s = stream(seed, 2, Purpose::Sample);
     let (h, w) = (5 + s.below(9), 5 + s.below(9));
     let mut d = Draft::new(h, w, pick(&mut s, &[1, 3]));
+    let rules = [PaddingRule::Same, PaddingRule::Symmetric];
+    d.b = d.b.with_padding(rules[seed as usize % 2]);
     let acts = [
         Some(Activation::Relu),
         Some(Activation::Relu6),

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ExportArgs, out: Output) -> CommandResult {
     let trained = instance.facts.is_some();
     let checks = if args.check {
         let samples = samples(&instance, data.as_ref());
-        check::run(&instance, &file, &samples).blame(Blame::Device)?
+        check::run(&instance, &file, &samples)
     } else {
         vec![]
     };

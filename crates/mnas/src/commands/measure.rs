@@ -3,15 +3,25 @@
 use std::path::Path;
 
 use mnas_deploy::{
-    Candidate, DeviceInfo, MeasurePlan, ModelFile, ModelSource, Samples, read_model,
+    Candidate, DeviceInfo, EngineId, MeasurePlan, ModelFile, ModelMeta, ModelSource, OperatorTime,
+    Samples, export_as, profile, read_model,
 };
-use serde_json::json;
 
 use crate::cli::MeasureArgs;
 use crate::exit::{Blame, Blamed, CommandError, CommandResult};
 use crate::net::{Instance, Net, is_model};
-use crate::output::{Output, table};
+use crate::output::Output;
 use crate::registry::Registry;
+
+mod report;
+
+/// What was found of one network.
+struct Row {
+    name: String,
+    samples: Samples,
+    /// Where its time goes; empty where not asked for.
+    profile: Vec<OperatorTime>,
+}
 
 /// Measures networks or model files, interleaved.
 pub(crate) fn run(args: &MeasureArgs, registry: &Registry, out: Output) -> CommandResult {
@@ -21,6 +31,9 @@ pub(crate) fn run(args: &MeasureArgs, registry: &Registry, out: Output) -> Comma
     plan.core = args.core;
     plan.precision = args.precision.into();
     plan.check().blame(Blame::Usage)?;
+    if args.compare && args.nets.len() < 2 {
+        return Err(CommandError::usage("--compare needs two networks or more"));
+    }
     let files = args.nets.iter().filter(|n| is_model(Path::new(n))).count();
     let measured = if files == 0 {
         networks(args, &plan, &mut *device)?
@@ -37,10 +50,47 @@ pub(crate) fn run(args: &MeasureArgs, registry: &Registry, out: Output) -> Comma
     for (name, result) in args.nets.iter().zip(measured) {
         let samples =
             result.map_err(|e| CommandError::new(Blame::Device, anyhow::anyhow!("{name}: {e}")))?;
-        rows.push((name.clone(), samples));
+        let profile = match args.profile {
+            true => profile_of(name, args, &plan, &info)?,
+            false => vec![],
+        };
+        let name = name.clone();
+        rows.push(Row {
+            name,
+            samples,
+            profile,
+        });
     }
-    report(&rows, &info, out);
+    let rounds = args.compare.then_some(plan.rounds);
+    report::print(&rows, &info, rounds, out);
     Ok(())
+}
+
+/// Operators' times of one network or file in the engine that measured it.
+fn profile_of(
+    name: &str,
+    args: &MeasureArgs,
+    plan: &MeasurePlan,
+    info: &DeviceInfo,
+) -> Result<Vec<OperatorTime>, CommandError> {
+    let engine = info
+        .name
+        .strip_prefix("host:")
+        .and_then(|e| e.parse::<EngineId>().ok());
+    let engine = engine.ok_or_else(|| {
+        CommandError::usage(format!("{} tells no operators' times", info.name))
+            .hint("--profile needs host:litert or host:ort")
+    })?;
+    let file = if is_model(Path::new(name)) {
+        read_file(name).blame(Blame::Data)?
+    } else {
+        let net = Net::resolve(name)?;
+        let instance = net.instance(args.image_size, args.classes)?;
+        let meta = ModelMeta::default();
+        let (graph, weights) = (&instance.graph, &instance.weights);
+        export_as(plan.precision, graph, weights, engine.format(), &meta).blame(Blame::Data)?
+    };
+    profile(&file, engine, plan).blame(Blame::Device)
 }
 
 type Measured = Vec<Result<Samples, mnas_deploy::MeasureError>>;
@@ -79,15 +129,10 @@ fn model_files(
     plan: &MeasurePlan,
     device: &mut dyn mnas_deploy::Device,
 ) -> Result<Measured, CommandError> {
-    let read = |path: &String| -> anyhow::Result<ModelFile> {
-        let bytes = std::fs::read(path).map_err(|e| anyhow::anyhow!("{path}: {e}"))?;
-        let (file, _) = read_model(bytes).map_err(|e| anyhow::anyhow!("{path}: {e}"))?;
-        Ok(file)
-    };
     let files: Vec<ModelFile> = args
         .nets
         .iter()
-        .map(read)
+        .map(|path| read_file(path))
         .collect::<Result<_, _>>()
         .blame(Blame::Data)?;
     let models: Vec<ModelSource> = args
@@ -99,64 +144,8 @@ fn model_files(
     device.measure_models(&models, plan).blame(Blame::Device)
 }
 
-fn report(rows: &[(String, Samples)], info: &DeviceInfo, out: Output) {
-    let networks: Vec<_> = rows
-        .iter()
-        .map(|(name, s)| {
-            json!({
-                "name": name, "median_ms": s.median_ms(), "p25_ms": s.p25_ms(), "p90_ms": s.p90_ms(),
-                "iqr_ms": s.iqr_ms(), "cv": s.cv(), "kept": s.times_ms.len(), "dropped": s.dropped,
-                "runs_per_sample": s.runs_per_sample, "noisy": s.noisy, "notes": s.notes,
-                "predicted": s.predicted, "stated_error": s.stated_error, "samples_ms": s.times_ms })
-        })
-        .collect();
-    out.print(&json!({ "device": info, "networks": networks }), || {
-        let cells: Vec<Vec<String>> = rows
-            .iter()
-            .map(|(name, s)| {
-                let ms = |v: f64| format!("{v:.4}");
-                let kept = format!(
-                    "{}/{}",
-                    s.times_ms.len(),
-                    s.times_ms.len() + s.dropped as usize
-                );
-                let noise = if s.noisy { "noisy" } else { "" };
-                let name = name
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .chars()
-                    .take(40)
-                    .collect();
-                vec![
-                    name,
-                    ms(s.median_ms()),
-                    ms(s.p25_ms()),
-                    ms(s.p90_ms()),
-                    ms(s.iqr_ms()),
-                    kept,
-                    noise.into(),
-                ]
-            })
-            .collect();
-        let notes: Vec<String> = rows
-            .iter()
-            .flat_map(|(n, s)| s.notes.iter().map(move |note| format!("\n{n}: {note}")))
-            .collect();
-        let how = if info.predicted {
-            "predicted by"
-        } else {
-            "measured with"
-        };
-        format!(
-            "{how} {} on {}\n{}{}",
-            info.engine,
-            info.device,
-            table(
-                &["network", "median ms", "p25", "p90", "iqr", "kept", ""],
-                &cells
-            ),
-            notes.concat()
-        )
-    });
+fn read_file(path: &str) -> anyhow::Result<ModelFile> {
+    let bytes = std::fs::read(path).map_err(|e| anyhow::anyhow!("{path}: {e}"))?;
+    let (file, _) = read_model(bytes).map_err(|e| anyhow::anyhow!("{path}: {e}"))?;
+    Ok(file)
 }

@@ -1,6 +1,6 @@
 //! `mnas train NET --data D`.
 
-use mnas_net::{NetSpec, Purpose, Weights, cost, stream};
+use mnas_net::{NetSpec, cost};
 use mnas_train::{Control, Data, Recipe, TrainJob, Trained, keys};
 use serde_json::json;
 
@@ -12,18 +12,20 @@ use crate::net::Net;
 use crate::output::{Output, Progress, clock};
 use crate::stop::stop_flag;
 
+mod start;
+
 /// Trains one network and writes its weights.
 pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
     let net = Net::resolve(&args.net)?;
     let mut progress = Progress::new();
-    let data = images::open(
+    let mut data = images::open(
         &args.data,
         args.image_size.or(net.image_size),
         &mut progress,
     )?;
     let recipe = recipe(args, &data)?;
     let graph = net.graph(data.meta.shape, data.meta.classes.len())?;
-    let start = start_weights(args, &net, &graph)?;
+    let start = start::of(args, &net, &graph, &mut data)?;
     let checkpoint = args.out.with_extension("checkpoint");
     let job = TrainJob {
         graph: &graph,
@@ -34,7 +36,7 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
         seed: args.seed,
         trial: 0,
         threads: args.threads.unwrap_or_else(images::cores),
-        start: start.as_ref(),
+        start: start.as_ref().map(|s| &s.weights),
         checkpoint: Some(&checkpoint),
     };
     let stop = stop_flag();
@@ -66,7 +68,8 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
     write_atomically(&args.out, &weights.to_safetensors())?;
     // The run is complete, so its checkpoint has served; one that stays does no harm.
     let _ = std::fs::remove_file(&checkpoint);
-    report(args, out, &net, &data, &cost(&graph), &trained);
+    let start = start.map_or(serde_json::Value::Null, |s| s.json());
+    report(args, out, &net, &data, &cost(&graph), (&trained, start));
     Ok(())
 }
 
@@ -83,59 +86,19 @@ fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
     Ok(recipe)
 }
 
-/// Weights to start from: the file's, with a fresh classifier where the classes differ.
-fn start_weights(
-    args: &TrainArgs,
-    net: &Net,
-    graph: &mnas_net::Graph,
-) -> Result<Option<Weights>, CommandError> {
-    let Some(path) = &args.from else {
-        return Ok(net.weights.clone());
-    };
-    let bytes = std::fs::read(path)
-        .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
-        .blame(Blame::Data)?;
-    let mut weights = Weights::from_safetensors(&bytes).blame(Blame::Data)?;
-    let fresh = Weights::init(graph, &mut stream(args.seed, 0, Purpose::Init));
-    let classifier = format!("{}.", graph.node(graph.output()).name);
-    for (name, tensor) in fresh
-        .tensors
-        .into_iter()
-        .filter(|(n, _)| n.starts_with(&classifier))
-    {
-        let found = weights
-            .tensors
-            .entry(name)
-            .or_insert_with(|| tensor.clone());
-        if found.shape != tensor.shape {
-            *found = tensor;
-        }
-    }
-    weights.check(graph).map_err(|e| {
-        let message = format!("{}: {e}", path.display());
-        CommandError {
-            blame: Blame::Data,
-            message,
-            hint: None,
-        }
-        .hint("is it the same network?")
-    })?;
-    Ok(Some(weights))
-}
-
 fn report(
     args: &TrainArgs,
     out: Output,
     net: &Net,
     data: &Data,
     cost: &mnas_net::Cost,
-    trained: &Trained,
+    (trained, start): (&Trained, serde_json::Value),
 ) {
     let spec: &NetSpec = &net.spec;
     let evaluation = trained.evaluation.as_ref();
     let value = json!({
         "name": net.name, "spec": spec.to_string(), "data": data.meta.name, "out": args.out,
-        "params": cost.params, "macs": cost.macs,
+        "params": cost.params, "macs": cost.macs, "start": start,
         "validation_accuracy": evaluation.map(|e| e.top1), "validation_images": evaluation.map(|e| e.images),
         "seconds": trained.seconds, "images_per_second": trained.images_per_second,
         "memory_bytes": trained.memory_bytes, "skipped_images": data.meta.skipped, "curve": trained.curve });

@@ -10,6 +10,8 @@ use libloading::Library;
 
 use crate::engine::library::LibraryError;
 
+pub(super) mod profile;
+
 /// Any of LiteRT's opaque handles.
 type Handle = *mut c_void;
 /// `LiteRtStatus`; 0 is success.
@@ -248,8 +250,13 @@ pub(super) struct Model {
 unsafe impl Send for Model {}
 
 impl Model {
-    /// Loads a model for the CPU; LiteRT runs it on one thread, its default.
-    pub(super) fn load(api: &Api, bytes: &[u8]) -> Result<Self, CallError> {
+    /// Loads a model for the CPU; LiteRT runs it on one thread, its default. With `profiler`, runs can
+    /// be profiled, which costs time in each.
+    pub(super) fn load(
+        api: &Api,
+        bytes: &[u8],
+        profiler: Option<&profile::Api>,
+    ) -> Result<Self, CallError> {
         let bytes = AlignedBytes::new(bytes);
         // SAFETY (this function): every handle passed was made above by the same library and is
         // alive; every out-pointer is a live local of the type that the headers name.
@@ -271,6 +278,10 @@ impl Model {
         check("LiteRtSetOptionsHardwareAccelerators", unsafe {
             (api.set_accelerators)(options.handle, CPU)
         })?;
+        if let Some(profiler) = profiler {
+            // SAFETY: the options are alive and not compiled yet.
+            unsafe { profiler.enable(options.handle) }?;
+        }
         let compiled = Owned::make(
             "LiteRtCreateCompiledModel",
             api.destroy_compiled,

@@ -99,6 +99,14 @@ impl FileBuilder {
         self.tensor(name, &shape, TensorKind::Int32, buffer, None)
     }
 
+    /// Adds a constant of rows of two int32.
+    pub(super) fn pairs(&mut self, name: &str, values: &[i32]) -> TensorIndex {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let buffer = self.buffer(&bytes);
+        let shape = [values.len() as i32 / 2, 2];
+        self.tensor(name, &shape, TensorKind::Int32, buffer, None)
+    }
+
     /// Adds a tensor of 8-bit integers that an operator computes.
     pub(super) fn computed_int8(
         &mut self,

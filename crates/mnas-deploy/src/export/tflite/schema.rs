@@ -17,6 +17,7 @@ pub(crate) enum Code {
     Relu = 19,
     Relu6 = 21,
     Reshape = 22,
+    Pad = 34,
     Mean = 40,
     Quantize = 114,
     HardSwish = 117,
@@ -41,6 +42,7 @@ impl Code {
             | Code::MaxPool2d
             | Code::Mean
             | Code::Mul
+            | Code::Pad
             | Code::Relu
             | Code::Relu6 => 2,
             Code::Conv2d | Code::DepthwiseConv2d => 3,
@@ -60,6 +62,7 @@ pub(crate) enum OptionsKind {
     Concatenation = 10,
     Add = 11,
     Mul = 21,
+    Pad = 22,
     Reducer = 27,
 }
 
@@ -79,8 +82,12 @@ pub(crate) enum TensorKind {
     Int8 = 9,
 }
 
-/// `Padding`: same padding, as every window of a graph has.
-pub(crate) const PADDING_SAME: i8 = 0;
+/// `Padding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    Same = 0,
+    Valid = 1,
+}
 
 /// `Model.version`.
 pub(crate) const VERSION: u32 = 3;

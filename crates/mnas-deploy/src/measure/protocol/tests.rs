@@ -220,6 +220,25 @@ fn a_machine_that_slows_down_shows_in_the_anchor() {
     );
 }
 
+/// On a shared machine one round in five meets a neighbour's burst; the median of all doesn't move.
+#[test]
+fn one_bad_round_is_no_drift() {
+    let rounds = |bad: fn(usize) -> bool| {
+        Bench::new()
+            // Warming up takes ten runs, a round twelve.
+            .network('*', move |run, _| {
+                let round = run.saturating_sub(10) / 12;
+                Some((if run >= 10 && bad(round) { 1.4 } else { 1.0 }, false))
+            })
+            .network('a', |_, _| Some((1.0, false)))
+    };
+    let samples = rounds(|r| r == 2).one(&MeasurePlan::search()).unwrap();
+    assert!(!samples.noisy, "{:?}", samples.notes);
+    // Half of the rounds are no exception.
+    let samples = rounds(|r| r >= 2).one(&MeasurePlan::search()).unwrap();
+    assert!(samples.noisy, "{:?}", samples.notes);
+}
+
 #[test]
 fn scattered_times_are_noise() {
     let mut bench = Bench::new().network('a', |run, _| Some((1.0 + 0.3 * (run % 2) as f64, false)));

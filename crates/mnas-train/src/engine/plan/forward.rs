@@ -1,7 +1,7 @@
 //! Lowering, forward half: nodes to steps and views.
 
 use mnas_kernels::{Act, Element, MAX_KERNEL, Pool};
-use mnas_net::{Activation, Node, NodeId, Op, same_padding};
+use mnas_net::{Activation, Node, NodeId, Op};
 
 use super::{Buffer, Forward, Kind, Layer, Lowering, Map, Norm, Part, Slide, View, unsupported};
 use crate::EngineError;
@@ -147,7 +147,7 @@ impl Lowering<'_> {
 
     pub(super) fn slide(&self, node: &Node, kernel: usize, stride: usize) -> Slide {
         let x = self.graph.node(node.inputs[0]).shape;
-        let before = [x.h, x.w].map(|n| same_padding(n, kernel, stride).before);
+        let before = self.graph.window_padding(node).map(|p| p.before);
         Slide {
             kernel,
             stride,

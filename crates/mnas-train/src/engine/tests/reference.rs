@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mnas_net::{Activation, Graph, Node, Op, Weights, same_padding};
+use mnas_net::{Activation, Graph, Node, Op, Weights};
 
 /// Parameters in double precision.
 pub(super) type Params = BTreeMap<String, Vec<f64>>;
@@ -166,10 +166,7 @@ fn window(
     mut f: impl FnMut(usize, &[(usize, usize)]),
 ) {
     let (a, out) = (graph.node(node.inputs[0]).shape, node.shape);
-    let (top, left) = (
-        same_padding(a.h, k, s).before,
-        same_padding(a.w, k, s).before,
-    );
+    let [top, left] = graph.window_padding(node).map(|p| p.before);
     for o in 0..n * out.pixels() {
         let (image, row, column) = (o / out.pixels(), o % out.pixels() / out.w, o % out.w);
         let mut taps = vec![];

@@ -6,25 +6,33 @@ use serde::Serialize;
 use crate::net::Instance;
 use crate::output::table;
 
-/// How an engine's answers differ from the float network's.
+/// What an engine made of the file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Check {
     engine: String,
-    images: usize,
-    /// Largest difference of a logit, relative to the largest logit.
-    largest: f64,
-    /// Root mean square difference, relative to that of the logits.
-    rms: f64,
-    /// Share of images with the same likeliest class.
-    same_class: f64,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    /// How its answers differ from the float network's.
+    Ran {
+        images: usize,
+        /// Largest difference of a logit, relative to the largest logit.
+        largest: f64,
+        /// Root mean square difference, relative to that of the logits.
+        rms: f64,
+        /// Share of images with the same likeliest class.
+        same_class: f64,
+    },
+    /// It can't run the file; the others may.
+    Failed { error: String },
 }
 
 /// Compares every engine that is present and reads the format, on each image.
-pub(crate) fn run(
-    instance: &Instance,
-    file: &ModelFile,
-    images: &[Vec<f32>],
-) -> Result<Vec<Check>, EngineError> {
+pub(crate) fn run(instance: &Instance, file: &ModelFile, images: &[Vec<f32>]) -> Vec<Check> {
     let expected: Vec<Vec<f32>> = images
         .iter()
         .map(|image| interpret(&instance.graph, &instance.weights, image))
@@ -32,16 +40,22 @@ pub(crate) fn run(
     let here = mnas_deploy::engines().into_iter();
     let readers = here.filter(|(id, _): &(EngineId, String)| id.format() == file.format);
     readers
-        .map(|(id, engine)| compare(engine, &mut *load_model(file, id)?, images, &expected))
+        .map(|(id, engine)| {
+            let compared =
+                load_model(file, id).and_then(|mut m| compare(&mut *m, images, &expected));
+            let outcome = compared.unwrap_or_else(|e| Outcome::Failed {
+                error: e.to_string(),
+            });
+            Check { engine, outcome }
+        })
         .collect()
 }
 
 fn compare(
-    engine: String,
     model: &mut dyn InferenceEngine,
     images: &[Vec<f32>],
     expected: &[Vec<f32>],
-) -> Result<Check, EngineError> {
+) -> Result<Outcome, EngineError> {
     let (mut worst, mut largest) = (0.0f64, 0.0f64);
     let (mut squares, mut total, mut same) = (0.0, 0.0, 0usize);
     for (image, expected) in images.iter().zip(expected) {
@@ -55,8 +69,7 @@ fn compare(
         }
         same += usize::from(likeliest(&got) == likeliest(expected));
     }
-    Ok(Check {
-        engine,
+    Ok(Outcome::Ran {
         images: images.len(),
         largest: worst / largest.max(f64::MIN_POSITIVE),
         rms: (squares / total.max(f64::MIN_POSITIVE)).sqrt(),
@@ -73,13 +86,26 @@ pub(crate) fn text(checks: &[Check]) -> String {
     if checks.is_empty() {
         return String::new();
     }
-    let row = |c: &Check| {
-        vec![
+    let row = |c: &Check| match &c.outcome {
+        Outcome::Ran {
+            largest,
+            rms,
+            same_class,
+            ..
+        } => vec![
             c.engine.clone(),
-            format!("{:.2e}", c.largest),
-            format!("{:.2e}", c.rms),
-            format!("{:.0} %", 100.0 * c.same_class),
-        ]
+            format!("{largest:.2e}"),
+            format!("{rms:.2e}"),
+            format!("{:.0} %", 100.0 * same_class),
+        ],
+        Outcome::Failed { error } => {
+            vec![
+                c.engine.clone(),
+                "-".into(),
+                "-".into(),
+                format!("failed: {error}"),
+            ]
+        }
     };
     let rows: Vec<Vec<String>> = checks.iter().map(row).collect();
     let heads = ["against the float network", "largest", "rms", "same class"];
