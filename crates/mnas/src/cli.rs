@@ -58,9 +58,19 @@ pub(crate) enum Command {
     Space(SpaceArgs),
     /// Print the JSON schema of the study file.
     Schema,
+    /// Measure for another machine: answers JSON lines (`adb:` and `ssh:` start it by themselves).
+    Agent(AgentArgs),
     /// Run trials for a search (started by mnas itself).
     #[command(hide = true)]
     Worker(WorkerArgs),
+}
+
+/// Arguments of `mnas agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Inference engine: litert, ort or rten; without, the first of them that is here.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<mnas_deploy::EngineId>,
 }
 
 /// Arguments of `mnas worker`: none for a worker that is handed jobs on its standard input, both
