@@ -113,7 +113,7 @@ impl Agent {
             ..Reply::default()
         };
         match self.measure(request) {
-            Ok((samples, conditions)) => Reply {
+            Ok((samples, conditions, answer)) => Reply {
                 times_ms: Some(samples.times_ms),
                 dropped: samples.dropped,
                 model_sha256: Some(request.model_sha256.clone().into_owned()),
@@ -121,6 +121,7 @@ impl Agent {
                 noisy: samples.noisy,
                 notes: samples.notes,
                 conditions: Some(conditions),
+                answer,
                 ..reply
             },
             Err(failure) => Reply {
@@ -144,7 +145,7 @@ impl Agent {
         }
     }
 
-    fn measure(&mut self, request: &Measure<'_>) -> Result<(Samples, Conditions), RequestError> {
+    fn measure(&mut self, request: &Measure<'_>) -> Result<Measurement, RequestError> {
         let core = self.core(request.core)?;
         let warm = self.load(&request.model, &request.model_sha256)?;
         let plan = MeasurePlan {
@@ -180,7 +181,9 @@ impl Agent {
             .into_iter()
             .next()
             .expect("one model gives one answer")?;
-        Ok((samples, conditions))
+        let answer = || model.output().map_err(MeasureError::from);
+        let answer = request.answer.then(answer).transpose()?;
+        Ok((samples, conditions, answer))
     }
 
     /// The core asked for, else the last of the biggest ones; none where threads can't be pinned.
@@ -238,6 +241,9 @@ impl Agent {
         conditions.cooled_s = (waited >= 0.5).then_some(waited);
     }
 }
+
+/// What a request is answered with; the model's own answer where that was asked for.
+type Measurement = (Samples, Conditions, Option<Vec<f32>>);
 
 /// Why one request has no times.
 #[derive(Debug, thiserror::Error)]

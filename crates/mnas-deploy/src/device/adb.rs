@@ -13,7 +13,7 @@ use super::meter::protocol::readable;
 use super::meter::{CommandError, Link, Meter};
 use super::remote::bundle::Bundle;
 use super::remote::{AGENT_LIMITS, Agent, COMMAND_LIMIT, Machine, shell};
-use super::shared::Shared;
+use super::shared::{Opener, Shared};
 use super::{Attached, Device, DeviceError, DeviceInfo, DeviceKind};
 
 mod benchmark;
@@ -59,8 +59,12 @@ impl DeviceKind for AdbKind {
             }
         };
         let runner = Runner::of_user()?;
-        let meters = serials.into_iter().map(|s| runner.open(s)).collect();
-        Shared::open(SCHEME, meters)
+        let device = |serial: String| {
+            let (runner, named) = (runner.clone(), serial.clone());
+            let open: Opener = Box::new(move || runner.open(&named));
+            (serial, open)
+        };
+        Shared::open(SCHEME, serials.into_iter().map(device).collect())
     }
 
     /// Nothing is sent to a phone without being asked to: see [`DeviceKind::attached`].
@@ -94,6 +98,7 @@ fn serial(name: &str) -> Result<String, DeviceError> {
 }
 
 /// What runs models on phones.
+#[derive(Clone)]
 enum Runner {
     Agent(Bundle),
     Benchmark(PathBuf),
@@ -107,9 +112,9 @@ impl Runner {
         }
     }
 
-    fn open(&self, serial: String) -> Result<Meter, CommandError> {
+    fn open(&self, serial: &str) -> Result<Meter, CommandError> {
         let name = format!("{SCHEME}:{serial}");
-        let phone = Adb::new(&serial);
+        let phone = Adb::new(serial);
         let link: Box<dyn Link> = match self {
             Self::Agent(bundle) => {
                 let agent = Agent::new(phone, bundle.clone());

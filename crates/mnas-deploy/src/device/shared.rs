@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::meter::{CommandError, Meter};
 use super::{Candidate, Device, DeviceError, DeviceInfo, Measured, ModelSource};
@@ -16,6 +16,11 @@ use crate::measure::{MeasureError, MeasurePlan, Samples};
 
 /// How often devices that are in use are looked at.
 const TURN: Duration = Duration::from_millis(20);
+/// How often one that is lost is looked for while others work.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How to open one of the devices.
+pub(super) type Opener = Box<dyn Fn() -> Result<Meter, CommandError> + Send>;
 
 pub(super) struct Shared {
     info: DeviceInfo,
@@ -25,59 +30,117 @@ pub(super) struct Shared {
 }
 
 struct Member {
-    meter: Meter,
+    name: String,
+    open: Opener,
+    /// None where it couldn't be opened yet.
+    meter: Option<Meter>,
     lost: bool,
+    /// When it was last looked for while it was lost.
+    looked: Instant,
+}
+
+impl Member {
+    /// Looks for a member that is lost: `true` where it answers and is what the others are.
+    fn look(&mut self, info: &DeviceInfo) -> bool {
+        self.looked = Instant::now();
+        if let Some(meter) = &mut self.meter {
+            return meter.is_back();
+        }
+        match (self.open)() {
+            Ok(meter) if alike(meter.info(), info) => {
+                self.meter = Some(meter);
+                true
+            }
+            Ok(meter) => {
+                tracing::warn!(
+                    "{} is left out: it is {}",
+                    self.name,
+                    describe(meter.info())
+                );
+                false
+            }
+            Err(error) => {
+                tracing::warn!("{error}");
+                false
+            }
+        }
+    }
+}
+
+/// Whether two devices differ in their names only.
+fn alike(a: &DeviceInfo, b: &DeviceInfo) -> bool {
+    let name = b.name.clone();
+    DeviceInfo { name, ..a.clone() } == *b
+}
+
+fn describe(info: &DeviceInfo) -> String {
+    format!("{}, {}", info.device, info.engine)
 }
 
 impl Shared {
-    /// A device of those that could be opened; they must be alike. One that couldn't is left out
-    /// where others could.
+    /// A device of all these, by their names after the scheme. One that can't be opened now may
+    /// come later, where others can.
     pub(super) fn open(
         scheme: &str,
-        meters: Vec<Result<Meter, CommandError>>,
+        devices: Vec<(String, Opener)>,
     ) -> Result<Box<dyn Device>, DeviceError> {
+        let names: Vec<&str> = devices.iter().map(|(name, _)| &**name).collect();
+        let name = format!("{scheme}:{}", names.join(","));
         let (mut members, mut failure) = (vec![], None);
-        for meter in meters {
-            match meter {
-                Ok(meter) => members.push(Member { meter, lost: false }),
+        for (name, open) in devices {
+            let meter = open();
+            let lost = meter.is_err();
+            let meter = match meter {
+                Ok(meter) => Some(meter),
                 Err(error) => {
                     tracing::warn!("{error}");
                     failure = failure.or(Some(error));
+                    None
                 }
-            }
+            };
+            members.push(Member {
+                name: format!("{scheme}:{name}"),
+                open,
+                meter,
+                lost,
+                looked: Instant::now(),
+            });
         }
-        let Some(first) = members.first() else {
+        let mut opened = members
+            .iter()
+            .filter_map(|m| Some(m.meter.as_ref()?.info()));
+        let Some(first) = opened.next() else {
             let none = DeviceError::NoPhone { attached: vec![] };
             return Err(failure.map_or(none, DeviceError::from));
         };
-        let mut info = first.meter.info().clone();
-        let same = |other: &DeviceInfo| {
-            let named = DeviceInfo {
-                name: info.name.clone(),
-                ..other.clone()
-            };
-            named == info
-        };
-        if !members.iter().all(|m| same(m.meter.info())) {
-            let describe = |m: &Member| {
-                let i = m.meter.info();
-                format!("{}: {}, {}", i.name, i.device, i.engine)
-            };
-            return Err(DeviceError::Unlike {
-                devices: members.iter().map(describe).collect(),
-            });
+        if !opened.all(|other| alike(other, first)) {
+            let infos = members
+                .iter()
+                .filter_map(|m| Some(m.meter.as_ref()?.info()));
+            let devices = infos
+                .map(|i| format!("{}: {}", i.name, describe(i)))
+                .collect();
+            return Err(DeviceError::Unlike { devices });
         }
-        let names = members.iter().map(|m| {
-            let name = &m.meter.info().name;
-            name.strip_prefix(scheme)
-                .map_or(&**name, |n| n.trim_start_matches(':'))
-        });
-        info.name = format!("{scheme}:{}", names.collect::<Vec<_>>().join(","));
+        let info = DeviceInfo {
+            name,
+            ..first.clone()
+        };
         Ok(Box::new(Self {
             info,
             members,
             next: 0,
         }))
+    }
+
+    /// Looks for the members that are lost: for each now and then, for all where there is no other.
+    fn look(&mut self) {
+        let all = self.members.iter().all(|m| m.lost);
+        for member in self.members.iter_mut().filter(|m| m.lost) {
+            if all || member.looked.elapsed() >= LOOK {
+                member.lost = !member.look(&self.info);
+            }
+        }
     }
 
     /// Has `count` networks measured: `job` measures those of some indices on one device.
@@ -96,9 +159,7 @@ impl Shared {
             if open.is_empty() {
                 break;
             }
-            for member in self.members.iter_mut().filter(|m| m.lost) {
-                member.lost = !member.meter.is_back();
-            }
+            self.look();
             let shares = if quick {
                 self.members.len().min(open.len())
             } else {
@@ -153,7 +214,13 @@ impl Shared {
                 .map(|((index, _), hand)| {
                     let member = free[*index].take().expect("a member is taken once");
                     scope.spawn(move || {
-                        let outcome = job(&mut member.meter, hand);
+                        let outcome = match &mut member.meter {
+                            Some(meter) => job(meter, hand),
+                            None => Err(DeviceError::Command(CommandError::Lost {
+                                program: member.name.clone().into(),
+                                detail: "it never answered".into(),
+                            })),
+                        };
                         member.lost = matches!(
                             &outcome,
                             Err(DeviceError::Command(CommandError::Lost { .. }))
@@ -181,7 +248,7 @@ impl Shared {
                 let member = &self.members[i];
                 if taken.len() < most
                     && (all_lost || !member.lost)
-                    && let Some(lock) = lock(&member.meter.info().name)
+                    && let Some(lock) = lock(&member.name)
                 {
                     taken.push((i, lock));
                 }

@@ -19,7 +19,7 @@ use super::meter::{CommandError, Meter};
 use super::remote::bundle::Bundle;
 use super::remote::shell::{self, quote};
 use super::remote::{AGENT_LIMITS, Agent, COMMAND_LIMIT, Machine};
-use super::shared::Shared;
+use super::shared::{Opener, Shared};
 use super::{Device, DeviceError, DeviceInfo, DeviceKind};
 
 pub(super) const SCHEME: &str = "ssh";
@@ -54,13 +54,18 @@ impl DeviceKind for SshKind {
             .map(Host::parse)
             .collect::<Result<_, _>>()?;
         let bundle = Bundle::of_user()?;
-        let open = |host: Host| {
+        let device = |host: Host| {
             let name = host.name();
-            let agent = Agent::new(Ssh::new(host)?, bundle.clone());
-            Meter::open(Box::new(Lines::new(Box::new(agent), AGENT_LIMITS)), name)
+            let short = name.replacen("ssh:", "", 1);
+            let bundle = bundle.clone();
+            let open: Opener = Box::new(move || {
+                let agent = Agent::new(Ssh::new(host.clone())?, bundle.clone());
+                let lines = Lines::new(Box::new(agent), AGENT_LIMITS);
+                Meter::open(Box::new(lines), name.clone())
+            });
+            (short, open)
         };
-        let meters = hosts.into_iter().map(open).collect();
-        Shared::open(SCHEME, meters)
+        Shared::open(SCHEME, hosts.into_iter().map(device).collect())
     }
 
     fn probe(&self) -> Vec<DeviceInfo> {

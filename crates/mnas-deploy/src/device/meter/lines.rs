@@ -96,6 +96,7 @@ impl Link for Lines {
             seconds_max: ask.seconds_max,
             precision: ask.precision,
             core: ask.core,
+            answer: false,
         });
         let limit = self.limits.overhead + Duration::from_secs_f64(ask.seconds_max);
         let (process, line) = self.exchange(&request, limit)?;

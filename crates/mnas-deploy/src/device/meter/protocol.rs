@@ -53,6 +53,9 @@ pub(crate) struct Measure<'a> {
     /// Core to run on; the program chooses without.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) core: Option<usize>,
+    /// Whether to reply with what the model answers to the agent's image, to compare engines by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) answer: bool,
 }
 
 /// What a measuring program is.
@@ -114,6 +117,9 @@ pub(crate) struct Reply {
     /// Core, clock and temperature meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) conditions: Option<Conditions>,
+    /// What the model answered, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<Vec<f32>>,
 }
 
 /// See [`crate::MeasureError::TooSlow`].

@@ -112,6 +112,7 @@ fn bad_replies_are_refused() {
     check("other", LIMITS, "id 99 instead of 1");
     check("both", LIMITS, "exactly one of times_ms and error");
     check("neither", LIMITS, "exactly one of times_ms and error");
+    check("liar", LIMITS, "it ran model 0000000000000000 instead of");
     check("sorry", LIMITS, "reports: no board");
 }
 
