@@ -23,7 +23,7 @@ fn agent(folder: &Path) -> String {
 while read -r line; do
     case $line in
     *'"request":"hello"'*) printf '{{"protocol":1,"device":"d","engine":"e","format":"onnx"}}\n' ; continue ;;
-    *'"name":"trial 1"'*) if [ ! -e '{0}/healed' ]; then touch '{0}/seen'; exec tail -f /dev/null; fi ;;
+    *'"name":"trial 1"'*) if [ ! -e '{0}/healed' ]; then touch '{0}/seen'; exec cat >/dev/null; fi ;;
     esac
     field() {{ printf '%s' "$line" | sed "s/.*\"$1\":\"\{{0,1\}}\([^,\"}}]*\).*/\1/"; }}
     times=1
@@ -37,16 +37,24 @@ done
 }
 
 fn states(folder: &Path) -> Vec<String> {
-    let out = command(folder, &["report", "s", "--json"]).output().unwrap();
+    let out = command(folder, &["report", "s", "--json"])
+        .output()
+        .unwrap();
     let view: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
     let trials = view["trials"].as_array().cloned().unwrap_or_default();
-    trials.iter().map(|t| t["state"].as_str().unwrap_or_default().to_string()).collect()
+    trials
+        .iter()
+        .map(|t| t["state"].as_str().unwrap_or_default().to_string())
+        .collect()
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(120), "{what} never came");
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "{what} never came"
+        );
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }
@@ -62,7 +70,11 @@ fn a_study_survives_its_phone() {
     std::fs::create_dir_all(&root).unwrap();
     let phone = Adbd::start(&root, "Stand In 1");
     program(&folder.join("mnas-agent"), &agent(&folder));
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let adb = |args: &[&str]| {
         let mut adb = Command::new("adb");
         adb.args(args)
@@ -72,14 +84,17 @@ fn a_study_survives_its_phone() {
     };
     adb(&["connect", &phone.serial()]);
     let device = format!("adb:{}", phone.serial());
-    let mut search = command(&folder, &["search", "study.toml", "--device", &device, "--json"])
-        .env("ANDROID_ADB_SERVER_PORT", port.to_string())
-        .env("HOME", &folder)
-        .env("MNAS_AGENT", folder.join("mnas-agent"))
-        .env("MNAS_DEVICE_WAIT_S", "0")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut search = command(
+        &folder,
+        &["search", "study.toml", "--device", &device, "--json"],
+    )
+    .env("ANDROID_ADB_SERVER_PORT", port.to_string())
+    .env("HOME", &folder)
+    .env("MNAS_AGENT", folder.join("mnas-agent"))
+    .env("MNAS_DEVICE_WAIT_S", "0")
+    .stdout(Stdio::null())
+    .spawn()
+    .unwrap();
     until("trial 1", || folder.join("seen").exists());
     phone.unplug();
     until("its loss", || states(&folder).iter().any(|s| s == "lost"));
@@ -90,10 +105,19 @@ fn a_study_survives_its_phone() {
     assert!(status.success(), "{status}");
     let view = json(&folder, &["report", "s"]);
     let trials = view["trials"].as_array().unwrap();
-    let of = |state: &str| trials.iter().filter(|t| t["state"] == state).collect::<Vec<_>>();
+    let of = |state: &str| {
+        trials
+            .iter()
+            .filter(|t| t["state"] == state)
+            .collect::<Vec<_>>()
+    };
     let (done, lost) = (of("done"), of("lost"));
     assert_eq!(trials.len(), 6);
     assert!(!lost.is_empty() && !done.is_empty(), "{trials:?}");
-    assert!(lost.iter().all(|t| t["reward"].is_null() && t["attempt"].as_u64() > Some(1)), "{lost:?}");
+    assert!(
+        lost.iter()
+            .all(|t| t["reward"].is_null() && t["attempt"].as_u64() > Some(1)),
+        "{lost:?}"
+    );
     assert!(done.iter().all(|t| t["latency_ms"] == 1.0), "{done:?}");
 }

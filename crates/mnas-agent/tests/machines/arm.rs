@@ -42,13 +42,20 @@ fn parts() -> Option<(PathBuf, PathBuf)> {
 /// A root of files that qemu looks at before this machine's: its `-L`.
 fn root(folder: &Path) {
     symlink(Path::new(LIBRARIES).join("lib"), folder.join("lib")).unwrap();
-    let write = |path: &str, text: &str| {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    write("proc/cpuinfo", CPUINFO);
-    write("proc/device-tree/model", "Stand-in Board Rev 1\0");
+    write(folder, "proc/cpuinfo", CPUINFO);
+    write(folder, "proc/device-tree/model", "Stand-in Board Rev 1\0");
+    write(
+        folder,
+        "sys/class/thermal/thermal_zone0/type",
+        "cpu-thermal\n",
+    );
+    write(folder, "sys/class/thermal/thermal_zone0/temp", "42000\n");
+}
+
+fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }
 
 fn model() -> ModelFile {
@@ -116,6 +123,28 @@ fn the_agent_for_arm_answers_as_this_machine_does() {
         "{hello}"
     );
     assert_eq!(hello["device"], "Stand-in Board Rev 1");
+    // The first core is the big one, and the board is warm.
+    let cores = hello["board"]["cores"].as_array().unwrap();
+    let cores: Vec<u64> = cores.iter().map(|c| c["core"].as_u64().unwrap()).collect();
+    for core in &cores {
+        let clock = if *core == cores[0] {
+            2_400_000
+        } else {
+            1_800_000
+        };
+        let cpu = format!("sys/devices/system/cpu/cpu{core}/cpufreq");
+        write(
+            &rootfs,
+            &format!("{cpu}/cpuinfo_max_freq"),
+            &clock.to_string(),
+        );
+        write(
+            &rootfs,
+            &format!("{cpu}/scaling_cur_freq"),
+            &clock.to_string(),
+        );
+        write(&rootfs, &format!("{cpu}/scaling_governor"), "schedutil\n");
+    }
     let request = json!({
         "request": "measure", "id": 1, "name": "n", "spec": "", "model": path,
         "model_sha256": sha256(&path), "format": "tflite", "runs": 10, "warmup": 5,
@@ -126,7 +155,13 @@ fn the_agent_for_arm_answers_as_this_machine_does() {
         Some(10),
         "{reply}"
     );
-    drop(ask);
+    let conditions = &reply["conditions"];
+    assert_eq!(conditions["core"], cores[0], "{conditions}");
+    assert_eq!(
+        (&conditions["clock_mhz"], &conditions["governor"]),
+        (&json!(2400.0), &json!("schedutil"))
+    );
+    assert_eq!(conditions["celsius_before"], 42.0);
     drop(input);
     assert!(child.wait().unwrap().success());
 

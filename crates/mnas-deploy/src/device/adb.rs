@@ -157,13 +157,16 @@ impl Adb {
         Ok(state.trim().into())
     }
 
-    /// Phones on the network have to be called again after a break.
+    /// Phones on the network have to be called again after a break; first the server is to forget
+    /// the broken connection, which it would call connected.
     fn call(&self) {
         if self.serial.contains(':') {
-            let mut adb = Command::new("adb");
-            adb.args(["connect", &self.serial]);
-            // Whether it worked, the state tells.
-            let _ = shell::run(&self.label, adb, None, LIST_LIMIT, |_, _| true);
+            for what in ["disconnect", "connect"] {
+                let mut adb = Command::new("adb");
+                adb.args([what, &self.serial]);
+                // Whether it worked, the state tells.
+                let _ = shell::run(&self.label, adb, None, LIST_LIMIT, |_, _| true);
+            }
         }
     }
 }
