@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -335,7 +335,7 @@ impl Stream {
             .stderr(Stdio::piped());
         let Ok(mut child) = shell.spawn() else { return };
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return;
         };
         let child = Arc::new(Mutex::new(child));
@@ -343,25 +343,7 @@ impl Stream {
         let incoming = std::mem::replace(&mut self.incoming, nothing);
         let fed = child.clone();
         thread::spawn(move || {
-            let mut pending: Vec<u8> = vec![];
-            let mut open = true;
-            while let Ok(data) = incoming.recv() {
-                pending.extend(data);
-                while let Some((channel, data)) = take_packet(&mut pending) {
-                    match channel {
-                        // Dropping it below is what closes it; a command that reads no more is fine.
-                        0 if open => drop(stdin.write_all(&data).and_then(|()| stdin.flush())),
-                        3 | 4 => open = false,
-                        _ => {}
-                    }
-                }
-                if !open {
-                    break;
-                }
-            }
-            drop(stdin);
-            // The client has gone where its channel has; what it closed itself goes on.
-            while incoming.recv().is_ok() {}
+            feed(stdin, &incoming);
             end(&fed);
         });
         let (sender, output) = channel();
@@ -452,6 +434,27 @@ impl Stream {
             }
         }
     }
+}
+
+/// Passes a client's input on to a command, until the client has gone.
+fn feed(mut stdin: ChildStdin, incoming: &Receiver<Vec<u8>>) {
+    let mut pending: Vec<u8> = vec![];
+    let mut open = true;
+    while open {
+        let Ok(data) = incoming.recv() else { return };
+        pending.extend(data);
+        while let Some((channel, data)) = take_packet(&mut pending) {
+            match channel {
+                // A command that reads no more is fine.
+                0 => drop(stdin.write_all(&data).and_then(|()| stdin.flush())),
+                3 | 4 => open = false,
+                _ => {}
+            }
+        }
+    }
+    drop(stdin);
+    // The client closed its input; its command goes on until the client leaves.
+    while incoming.recv().is_ok() {}
 }
 
 /// A whole packet from the front of what came in.

@@ -309,6 +309,9 @@ impl Meter {
                 Recovery::Answers
                     if tries < TRIES && !matches!(error, CommandError::Late { .. }) => {}
                 Recovery::Here | Recovery::Answers => return Err(error.into()),
+                Recovery::Gone if matches!(error, CommandError::Lost { .. }) => {
+                    return Err(error.into());
+                }
                 Recovery::Gone => {
                     let program = self.link.label().into();
                     let detail = error.to_string();
