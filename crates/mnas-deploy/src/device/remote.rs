@@ -86,10 +86,10 @@ impl<M: Machine> Site<M> {
         if let Some(place) = &self.place {
             return Ok(place.clone());
         }
-        // Folders of runs that were killed go after a day.
+        // Folders of runs that were killed go after a day, agents that nobody used after a month.
         let script = format!(
             "umask 077; base={}; mkdir -p \"$base\" && run=$(mktemp -d \"$base/run-XXXXXX\") || exit 1; \
-             find \"$base\" -maxdepth 1 -name 'run-*' -mtime +1 -exec rm -rf {{}} + 2>/dev/null; \
+             find \"$base\" -maxdepth 1 \\( -name 'run-*' -mtime +1 -o -name 'agent-*' -mtime +30 \\) -exec rm -rf {{}} + 2>/dev/null; \
              printf 'mnas-place\\n%s\\n%s\\n%s\\n' \"$(uname -m)\" \"$base\" \"$run\"",
             self.machine.folder()
         );
@@ -139,7 +139,10 @@ impl<M: Machine> Site<M> {
             )));
         }
         let home = format!("{}/agent-{}", place.base, bundle.hash());
-        let there = format!("[ -d {} ] && echo yes || echo no", quote(&home));
+        let there = format!(
+            "touch -c {0} && [ -d {0} ] && echo yes || echo no",
+            quote(&home)
+        );
         if self
             .machine
             .sh(&there, COMMAND_LIMIT)?

@@ -86,15 +86,14 @@ impl Shared {
     ) -> Result<Box<dyn Device>, DeviceError> {
         let names: Vec<&str> = devices.iter().map(|(name, _)| &**name).collect();
         let name = format!("{scheme}:{}", names.join(","));
-        let (mut members, mut failure) = (vec![], None);
+        let (mut members, mut failures) = (vec![], vec![]);
         for (name, open) in devices {
             let meter = open();
             let lost = meter.is_err();
             let meter = match meter {
                 Ok(meter) => Some(meter),
                 Err(error) => {
-                    tracing::warn!("{error}");
-                    failure = failure.or(Some(error));
+                    failures.push(error);
                     None
                 }
             };
@@ -111,6 +110,7 @@ impl Shared {
             .filter_map(|m| Some(m.meter.as_ref()?.info()));
         let Some(first) = opened.next() else {
             let none = DeviceError::NoPhone { attached: vec![] };
+            let failure = failures.into_iter().next();
             return Err(failure.map_or(none, DeviceError::from));
         };
         if !opened.all(|other| alike(other, first)) {
@@ -121,6 +121,9 @@ impl Shared {
                 .map(|i| format!("{}: {}", i.name, describe(i)))
                 .collect();
             return Err(DeviceError::Unlike { devices });
+        }
+        for error in &failures {
+            tracing::warn!("{error}; the others do without");
         }
         let info = DeviceInfo {
             name,
