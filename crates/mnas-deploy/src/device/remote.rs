@@ -88,10 +88,12 @@ impl<M: Machine> Site<M> {
         }
         // Folders of runs that were killed go after a day, agents that nobody used after a month.
         let script = format!(
-            "umask 077; base={}; mkdir -p \"$base\" && run=$(mktemp -d \"$base/run-XXXXXX\") || exit 1; \
+            "umask 077; base={}; mkdir -p \"$base\" && run=$(mktemp -d \"$base/run-{unique}\") || exit 1; \
              find \"$base\" -maxdepth 1 \\( -name 'run-*' -mtime +1 -o -name 'agent-*' -mtime +30 \\) -exec rm -rf {{}} + 2>/dev/null; \
              printf 'mnas-place\\n%s\\n%s\\n%s\\n' \"$(uname -m)\" \"$base\" \"$run\"",
-            self.machine.folder()
+            self.machine.folder(),
+            // What mktemp replaces.
+            unique = "X".repeat(6),
         );
         let output = self.machine.sh(&script, COMMAND_LIMIT)?;
         // What a login script prints comes before.
