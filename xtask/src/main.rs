@@ -3,6 +3,7 @@
 //! `cargo xtask ci` is everything CI runs: house rules, format, lints, documentation, and tests with
 //! their oracles. `cargo xtask test` is the tests alone. `cargo xtask cluster-test NAME` runs a study on a real cluster. Nothing needs installing: what is absent is skipped by name.
 
+mod arm;
 mod cluster;
 mod oracle;
 mod tidy;
@@ -65,7 +66,8 @@ fn has(subcommand: &str) -> bool {
 }
 
 fn test(filter: &[String]) -> Result<()> {
-    let envs = oracle::environment();
+    let mut envs = oracle::environment();
+    envs.extend(arm::environment(oracle::REQUIREMENTS));
     let filter: Vec<&str> = filter.iter().map(String::as_str).collect();
     if filter.is_empty() {
         cargo(&["test", "--workspace", "--doc"], &envs)?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// What the environment holds, with versions, so that a run can be repeated.
-const REQUIREMENTS: &str = include_str!("../oracle-requirements.txt");
+pub(crate) const REQUIREMENTS: &str = include_str!("../oracle-requirements.txt");
 
 /// Environment variables for the test run: where the oracle's python and libraries are.
 pub(crate) fn environment() -> Vec<(String, String)> {

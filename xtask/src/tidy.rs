@@ -17,6 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         "mnas-study",
         &["mnas-net", "mnas-search", "mnas-train", "mnas-deploy"],
     ),
+    ("mnas-agent", &["mnas-deploy"]),
     ("mnas-report", &["mnas-net", "mnas-search"]),
 ];
 

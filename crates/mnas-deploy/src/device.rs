@@ -13,12 +13,17 @@ use crate::engine::{EngineError, EngineId};
 use crate::export::ModelFile;
 use crate::measure::{MeasureError, MeasurePlan, PlanError, Precision, Samples};
 
+mod adb;
 mod anchor;
-pub(crate) mod command;
+mod command;
 pub(crate) mod host;
 pub(crate) mod linear;
+pub(crate) mod meter;
 mod pixel1;
 pub(crate) mod predict;
+mod remote;
+mod shared;
+mod ssh;
 pub(crate) mod table;
 
 /// A network to measure.
@@ -109,6 +114,31 @@ pub trait DeviceKind: Sync {
 
     /// Devices of this kind that work here without being told more.
     fn probe(&self) -> Vec<DeviceInfo>;
+
+    /// Devices of this kind that are attached, ready or not.
+    fn attached(&self) -> Vec<Attached> {
+        vec![]
+    }
+}
+
+/// A device that is attached to this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attached {
+    /// The name that opens it.
+    pub name: String,
+    /// What it is, as far as it says.
+    pub device: String,
+    /// Whether it can be used.
+    pub ready: bool,
+    /// Its state, and what to do where it isn't ready.
+    pub state: String,
+}
+
+/// Whether a device's work is done on another machine, so that what this one does meanwhile doesn't
+/// matter to its latencies.
+pub fn is_remote(name: &str) -> bool {
+    let scheme = name.split(':').next().unwrap_or_default();
+    matches!(scheme, adb::SCHEME | ssh::SCHEME)
 }
 
 /// The kinds of devices that are built in.
@@ -117,6 +147,8 @@ pub const DEVICES: &[&dyn DeviceKind] = &[
     &table::TableKind,
     &linear::LinearKind,
     &pixel1::Pixel1Kind,
+    &adb::AdbKind,
+    &ssh::SshKind,
     &command::CommandKind,
 ];
 
@@ -228,7 +260,37 @@ pub enum DeviceError {
     },
     /// The measuring program can't be started or doesn't speak the protocol.
     #[error(transparent)]
-    Command(#[from] command::CommandError),
+    Command(#[from] meter::CommandError),
+    /// A name that no phone or host can have.
+    #[error("{scheme}:{name} is no device: {problem}")]
+    BadName {
+        /// The scheme.
+        scheme: &'static str,
+        /// The name given.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// No phone that could be used is attached.
+    #[error("no phone is ready{}", listed(.attached))]
+    NoPhone {
+        /// What is attached, with state and advice.
+        attached: Vec<String>,
+    },
+    /// There is no agent to send to a phone or board.
+    #[error(
+        "no agent to send ({problem}); set MNAS_AGENT to mnas-agent, or to a folder with it and its libraries: docs/how-to/measure-on-a-phone.md"
+    )]
+    NoAgent {
+        /// What was looked at and why it doesn't do.
+        problem: String,
+    },
+    /// Devices that were to share the work and differ.
+    #[error("these devices can't share the work, as they are not alike; name one:\n  {}", .devices.join("\n  "))]
+    Unlike {
+        /// Name, device and engine of each.
+        devices: Vec<String>,
+    },
     /// A predictor that knows latencies of float networks only.
     #[error(
         "this predictor was fitted to float latencies and can't tell {precision} ones; measure on a device"
@@ -243,6 +305,14 @@ pub enum DeviceError {
         /// The device's name.
         device: String,
     },
+}
+
+fn listed(attached: &[String]) -> String {
+    if attached.is_empty() {
+        ": `adb devices` lists none; connect one by USB with USB debugging switched on".into()
+    } else {
+        format!(":\n  {}", attached.join("\n  "))
+    }
 }
 
 fn names(engines: &[EngineId]) -> String {

@@ -184,6 +184,12 @@ pub(crate) fn version(engine: EngineId) -> Result<EngineVersion, EngineError> {
     }
 }
 
+/// The files of LiteRT, where it is found: what another machine needs to run it.
+#[cfg(feature = "litert")]
+pub(crate) fn litert_files() -> Vec<std::path::PathBuf> {
+    litert::files()
+}
+
 /// The engines that work here, with name and version, in the order in which `host` prefers them.
 pub fn engines() -> Vec<(EngineId, String)> {
     let engine = |id| Some((id, version(id).ok()?.label));

@@ -1,5 +1,6 @@
 //! How fast is it: batch-norm folding, the interpreter, ONNX and TFLite export, devices and measuring.
 
+mod agent;
 mod calibrate;
 mod device;
 mod engine;
@@ -11,17 +12,18 @@ mod measure;
 mod os;
 mod quantize;
 
+pub use agent::{AgentError, serve_agent};
 pub use calibrate::{
     Agreement, CalibrateError, Calibration, Observation, Part, Point, Role, Specimen, Term,
     calibrate, fit_linear, leave_one_out, parts,
 };
-pub use device::command::CommandError;
 pub use device::host::profile;
 pub use device::linear::LinearModel;
+pub use device::meter::CommandError;
 pub use device::predict::{PredictError, TableError};
 pub use device::{
-    Candidate, DEVICES, Device, DeviceError, DeviceInfo, DeviceKind, Measured, ModelSource, open,
-    open_among,
+    Attached, Candidate, DEVICES, Device, DeviceError, DeviceInfo, DeviceKind, Measured,
+    ModelSource, is_remote, open, open_among,
 };
 pub use engine::library::LibraryError;
 pub use engine::profile::OperatorTime;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::command::CommandError;
+use crate::device::meter::CommandError;
 use crate::device::predict::PredictError;
 use crate::engine::EngineError;
 use crate::export::ExportError;

@@ -155,9 +155,15 @@ pub enum Job {
 }
 
 impl Job {
-    /// Whether no other job may run beside it on the same cores.
-    pub fn exclusive(&self) -> bool {
+    /// Whether it asks a device for latencies.
+    pub fn measures(&self) -> bool {
         matches!(self, Job::Measure(_))
+    }
+
+    /// Whether no other job may run beside it on the same cores. A phone's or board's latencies
+    /// don't depend on what this machine does, and several of them measure side by side.
+    pub fn exclusive(&self) -> bool {
+        matches!(self, Job::Measure(job) if !mnas_deploy::is_remote(&job.device.name))
     }
 }
 

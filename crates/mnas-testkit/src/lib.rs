@@ -1,5 +1,6 @@
 //! Conformance suites, fakes and toy data shared by the tests of every crate.
 
+pub mod adbd;
 #[cfg(feature = "search")]
 pub mod controller;
 #[cfg(feature = "deploy")]

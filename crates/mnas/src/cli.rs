@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 a .safetensors file that mnas wrote, DIR:TRIAL or DIR:best.\n\
 D (data) is a known name (fashion-mnist-10k, fashion-mnist, ...), a folder with a folder per class, a folder \
 with train/ and val/ or test/, or a .tar of either.\n\
-V (device) is host, host:rten, host:litert, host:ort, pixel1, table:FILE, linear:FILE or \
+V (device) is host, host:rten, host:litert, host:ort, adb, adb:SERIAL, ssh:HOST, pixel1, table:FILE, linear:FILE or \
 command:PROGRAM.\n\n\
 Exit codes: 0 ok, 1 bug, 2 usage or config, 3 data, 4 device, 5 store."
 )]
@@ -60,9 +60,19 @@ pub(crate) enum Command {
     Space(SpaceArgs),
     /// Print the JSON schema of the study file.
     Schema,
+    /// Measure for another machine: answers JSON lines (`adb:` and `ssh:` start it by themselves).
+    Agent(AgentArgs),
     /// Run trials for a search (started by mnas itself).
     #[command(hide = true)]
     Worker(WorkerArgs),
+}
+
+/// Arguments of `mnas agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Inference engine: litert, ort or rten; without, the first of them that is here.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<mnas_deploy::EngineId>,
 }
 
 /// Arguments of `mnas worker`: none for a worker that is handed jobs on its standard input, both

@@ -5,6 +5,7 @@ use crate::exit::CommandResult;
 use crate::output::Output;
 use crate::registry::Registry;
 
+mod agent;
 pub(crate) mod cost;
 mod device;
 mod eval;
@@ -42,6 +43,7 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
             });
             Ok(())
         }
+        Command::Agent(args) => agent::run(args),
         Command::Worker(_) => Ok(()),
     }
 }

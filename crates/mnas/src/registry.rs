@@ -1,6 +1,6 @@
 //! What the command knows to use, as a value: the built-in parts and a caller's own.
 
-use mnas_deploy::{DEVICES, Device, DeviceError, DeviceInfo, DeviceKind};
+use mnas_deploy::{Attached, DEVICES, Device, DeviceError, DeviceInfo, DeviceKind};
 
 /// The extensions that a program passes to [`crate::main_with`].
 #[derive(Clone)]
@@ -28,6 +28,14 @@ impl Registry {
 
     pub(crate) fn open_device(&self, name: &str) -> Result<Box<dyn Device>, DeviceError> {
         mnas_deploy::open_among(&self.devices, name)
+    }
+
+    /// Devices that are attached to this machine, ready or not.
+    pub(crate) fn attached(&self) -> Vec<Attached> {
+        self.devices
+            .iter()
+            .flat_map(|kind| kind.attached())
+            .collect()
     }
 
     /// Devices that are present here.

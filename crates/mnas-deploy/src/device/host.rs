@@ -48,7 +48,7 @@ impl DeviceKind for HostKind {
     }
 }
 
-fn info(engine: EngineId) -> Result<DeviceInfo, DeviceError> {
+pub(crate) fn info(engine: EngineId) -> Result<DeviceInfo, DeviceError> {
     if !engine.is_built() {
         let built = EngineId::ALL.into_iter().filter(|e| e.is_built());
         return Err(DeviceError::NotBuilt {
@@ -68,7 +68,7 @@ fn info(engine: EngineId) -> Result<DeviceInfo, DeviceError> {
 
 /// The first engine that is here. One that is here but broken is an error: to measure with
 /// another one silently would change what the figures mean.
-fn preferred() -> Result<EngineId, DeviceError> {
+pub(crate) fn preferred() -> Result<EngineId, DeviceError> {
     let mut missing = None;
     for engine in EngineId::ALL {
         match info(engine) {
@@ -226,7 +226,7 @@ fn load_anchor(engine: EngineId) -> Result<Box<dyn InferenceEngine>, DeviceError
 
 /// A loaded model with a random image set: a black one would let an engine skip work, and run
 /// into none of the slow paths that a real image does.
-fn load_with_image(
+pub(crate) fn load_with_image(
     file: &ModelFile,
     engine: EngineId,
 ) -> Result<Box<dyn InferenceEngine>, EngineError> {

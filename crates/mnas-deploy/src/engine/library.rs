@@ -1,9 +1,9 @@
 //! Finding the shared library of an engine.
 //!
-//! In order: the file that the environment variable names; the Python package, in the virtual
-//! environment that is active (`VIRTUAL_ENV`) or lies in `.venv` of the current folder; the
-//! folders in which the system's loader looks. A named file that is missing is an error, not a
-//! reason to look on.
+//! In order: the file that the environment variable names; the folder of this program, where an
+//! agent's bundle has it; the Python package, in the virtual environment that is active
+//! (`VIRTUAL_ENV`) or lies in `.venv` of the current folder; the folders in which the system's
+//! loader looks. A named file that is missing is an error, not a reason to look on.
 
 use std::path::PathBuf;
 

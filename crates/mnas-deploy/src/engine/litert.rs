@@ -127,6 +127,18 @@ pub(super) fn version() -> Result<EngineVersion, EngineError> {
     Ok(runtime()?.version.clone())
 }
 
+/// The library and what tells its version, where both are found.
+pub(super) fn files() -> Vec<PathBuf> {
+    let Ok(library) = find(&SPEC) else {
+        return vec![];
+    };
+    let version = library.with_file_name("__init__.py");
+    [library, version]
+        .into_iter()
+        .filter(|f| f.is_file())
+        .collect()
+}
+
 struct LiteRt {
     model: ffi::Model,
     shape: Shape,

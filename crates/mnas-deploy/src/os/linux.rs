@@ -5,7 +5,6 @@ use std::io;
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// Pid 0 is the calling thread to the scheduler.
@@ -26,9 +25,17 @@ pub(super) fn pin_thread(core: usize) -> io::Result<()> {
     Ok(sched_setaffinity(THIS_THREAD, &set)?)
 }
 
+#[cfg(target_os = "linux")]
 pub(super) fn involuntary_switches() -> Option<u64> {
+    use nix::sys::resource::{UsageWho, getrusage};
     let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
     u64::try_from(usage.involuntary_context_switches()).ok()
+}
+
+/// Android's C library counts by process only; the kernel's file counts by thread.
+#[cfg(target_os = "android")]
+pub(super) fn involuntary_switches() -> Option<u64> {
+    parse_switches(&fs::read_to_string("/proc/thread-self/status").ok()?)
 }
 
 pub(super) fn cpu_pressure() -> Option<Duration> {
@@ -43,6 +50,15 @@ pub(super) fn stolen_time(core: usize) -> Option<Duration> {
 
 pub(super) fn cpu_model() -> Option<String> {
     parse_model(&fs::read_to_string("/proc/cpuinfo").ok()?)
+}
+
+/// The line `nonvoluntary_ctxt_switches: 12`.
+#[cfg(any(test, target_os = "android"))]
+fn parse_switches(text: &str) -> Option<u64> {
+    let value = text
+        .lines()
+        .find_map(|l| l.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+    value.trim().parse().ok()
 }
 
 /// The total of the line `some avg10=0.00 avg60=0.00 avg300=0.00 total=123`, in microseconds.
@@ -97,5 +113,8 @@ mod tests {
             Some("Some Board")
         );
         assert_eq!(parse_model("BogoMIPS: 50\n"), None);
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert!(parse_switches(&status).is_some());
+        assert_eq!(parse_switches("voluntary_ctxt_switches:\t3\n"), None);
     }
 }

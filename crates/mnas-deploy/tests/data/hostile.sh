@@ -36,6 +36,8 @@ while read -r line; do
     other) printf '{"id":99,"times_ms":[%s]}\n' "$times" ;;
     both) printf '{"id":%s,"times_ms":[%s],"error":"no"}\n' "$id" "$times" ;;
     neither) printf '{"id":%s}\n' "$id" ;;
+    silent) printf '{"id":%s,"times_ms":[%s]}\n' "$id" "$times" ;;
+    liar) printf '{"id":%s,"model_sha256":"%064d","times_ms":[%s]}\n' "$id" 0 "$times" ;;
     sorry) printf '{"id":%s,"error":"no board"}\n' "$id" ;;
     choosy)
         case $line in

@@ -350,7 +350,7 @@ impl Cluster {
     /// How many of the waiting attempts make the next job; `None` where none may start.
     fn may_start(&self) -> Option<usize> {
         let first = self.waiting.front()?;
-        let exclusive = first.job.exclusive();
+        let exclusive = first.job.measures();
         let flights = self.flights.values().filter(|f| f.open() > 0);
         let (mut running, mut measuring) = (0, 0);
         for flight in flights {

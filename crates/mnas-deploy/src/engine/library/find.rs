@@ -24,6 +24,7 @@ pub(in crate::engine) struct Spec {
 #[derive(Debug)]
 pub(in crate::engine) struct Surroundings {
     named: Option<OsString>,
+    program: Option<PathBuf>,
     virtual_env: Option<OsString>,
     current: PathBuf,
     loader: Vec<PathBuf>,
@@ -48,6 +49,7 @@ impl Surroundings {
         }
         Self {
             named: env::var_os(variable).filter(|v| !v.is_empty()),
+            program: env::current_exe().ok(),
             virtual_env: env::var_os("VIRTUAL_ENV").filter(|v| !v.is_empty()),
             current: env::current_dir().unwrap_or_default(),
             loader,
@@ -80,7 +82,10 @@ fn find_in(spec: &Spec, around: &Surroundings) -> Result<PathBuf, LibraryError> 
     let packages = environments
         .flat_map(|e| site_packages(&e))
         .map(|p| p.join(spec.folder));
-    packages
+    let beside = around.program.as_deref().and_then(Path::parent);
+    let beside = beside.map(Path::to_path_buf).into_iter();
+    beside
+        .chain(packages)
         .chain(around.loader.iter().cloned())
         .find_map(|folder| library_in(&folder, spec.stem))
         .ok_or(LibraryError::Missing {

@@ -34,7 +34,7 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn new(bundle: Bundle) -> Self {
         Self {
-            exclusive: bundle.attempts.iter().any(|a| a.job.exclusive()),
+            exclusive: bundle.attempts.iter().any(|a| a.job.measures()),
             slots: vec![Slot::Awaited; bundle.attempts.len()],
             bundle,
             submitted_ms: None,

@@ -21,6 +21,7 @@ impl Place {
         let root = tempfile::tempdir().unwrap();
         let around = Surroundings {
             named: None,
+            program: None,
             virtual_env: None,
             current: root.path().join("project"),
             loader: vec![root.path().join("system")],

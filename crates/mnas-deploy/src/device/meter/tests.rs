@@ -8,6 +8,7 @@ use mnas_net::{Graph, GraphBuilder, Op, Purpose, Shape, Weights, stream};
 use tempfile::TempDir;
 
 use super::*;
+use crate::device::command;
 
 const LIMITS: Limits = Limits {
     hello: Duration::from_secs(20),
@@ -41,14 +42,14 @@ fn network() -> (Graph, Weights) {
     (graph, weights)
 }
 
-fn plan() -> MeasurePlan {
+pub(super) fn plan() -> MeasurePlan {
     MeasurePlan {
         seconds_max: 0.1,
         ..MeasurePlan::search()
     }
 }
 
-fn measure(device: &mut Command, names: &[&str]) -> Measured {
+fn measure(device: &mut Meter, names: &[&str]) -> Measured {
     let (graph, weights) = network();
     let candidates: Vec<Candidate<'_>> = names
         .iter()
@@ -67,7 +68,7 @@ fn bad_greetings_are_refused() {
     let check = |how: &str, limits, expected: &str| {
         let (_folder, path) = program(how);
         let start = Instant::now();
-        let message = Command::open(&path, limits).err().unwrap().to_string();
+        let message = command::open(&path, limits).err().unwrap().to_string();
         assert!(message.contains(expected), "{how}: {message}");
         assert!(start.elapsed() < Duration::from_secs(15), "{how}");
     };
@@ -90,7 +91,7 @@ fn bad_replies_are_refused() {
             hello: LIMITS.hello,
             ..limits
         };
-        let mut device = Command::open(&path, opening).unwrap();
+        let mut device = command::open(&path, opening).unwrap();
         let start = Instant::now();
         let message = measure(&mut device, &["one"])
             .remove(0)
@@ -111,13 +112,14 @@ fn bad_replies_are_refused() {
     check("other", LIMITS, "id 99 instead of 1");
     check("both", LIMITS, "exactly one of times_ms and error");
     check("neither", LIMITS, "exactly one of times_ms and error");
+    check("liar", LIMITS, "it ran model 0000000000000000 instead of");
     check("sorry", LIMITS, "reports: no board");
 }
 
 #[test]
 fn a_program_that_ends_is_started_again_for_the_next_network() {
     let (_folder, path) = program("choosy");
-    let mut device = Command::open(&path, LIMITS).unwrap();
+    let mut device = command::open(&path, LIMITS).unwrap();
     let answers = measure(&mut device, &["good", "bad", "fine"]);
     let good = answers[0].as_ref().unwrap();
     // The script gives 50 times whatever it is asked for, so the first round is enough.
@@ -130,33 +132,7 @@ fn a_program_that_ends_is_started_again_for_the_next_network() {
     assert!(measure(&mut device, &["good"])[0].is_ok());
 }
 
-#[test]
-fn rounds_that_differ_are_noise() {
-    let mut series = Series::new("n", "", Cow::Owned(model()));
-    series.add(vec![1.0; 25], 0);
-    series.add(vec![1.2; 25], 1);
-    let samples = series.finish();
-    assert!(samples.noisy && samples.dropped == 1);
-    assert_eq!(samples.notes, ["medians of the rounds differ by 18 %"]);
-    let mut series = Series::new("n", "", Cow::Owned(model()));
-    series.add(vec![1.0; 25], 0);
-    series.add(vec![1.02; 25], 0);
-    assert!(!series.finish().noisy);
-}
-
-fn model() -> ModelFile {
+pub(super) fn model() -> ModelFile {
     let (graph, weights) = network();
     crate::export(&graph, &weights, Format::Onnx, &ModelMeta::default()).unwrap()
-}
-
-#[test]
-fn rounds_ask_for_all_runs_together() {
-    let mut series = Series::new("n", "", Cow::Owned(model()));
-    let mut asked = vec![];
-    for round in 0..4 {
-        let quota = series.quota(round, 4, &plan());
-        asked.push(quota);
-        series.add(vec![1.0; quota], 0);
-    }
-    assert_eq!(asked, [13, 12, 13, 12]);
 }
