@@ -6,3 +6,5 @@ pub mod controller;
 pub mod device;
 #[cfg(feature = "search")]
 pub mod landscape;
+#[cfg(unix)]
+pub mod postgres;

@@ -37,6 +37,12 @@ impl Narrator {
     /// Tells an update.
     pub(crate) fn tell(&mut self, update: &Update) {
         match update {
+            Update::StandingBy { leader } => self.progress.line(&format!(
+                "{leader} leads this study; standing by until it ends (Ctrl-C stops waiting)"
+            )),
+            Update::TookOver { from } => self.progress.line(&format!(
+                "{from} leads no more; this process goes on with the study"
+            )),
             Update::Phase { phase, jobs } => self.phase(*phase, *jobs),
             Update::Target {
                 target_ms,
