@@ -72,7 +72,10 @@ fn test(filter: &[String]) -> Result<()> {
     let envs = oracle::environment();
     let filter: Vec<&str> = filter.iter().map(String::as_str).collect();
     if filter.is_empty() {
-        cargo(&[&["test", "--workspace", "--doc"], &FEATURES[..]].concat(), &envs)?;
+        cargo(
+            &[&["test", "--workspace", "--doc"], &FEATURES[..]].concat(),
+            &envs,
+        )?;
     }
     let runner: &[&str] = if has("nextest") {
         &["nextest", "run", "--workspace", "--no-fail-fast"]

@@ -9,6 +9,8 @@ use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::executor::Executor;
 use crate::finals;
+#[cfg(not(feature = "postgres"))]
+use crate::plan::Plan;
 use crate::search;
 use crate::session::{Flow, Session};
 use crate::stop::Stop;
@@ -17,13 +19,17 @@ use crate::update::Update;
 use crate::view;
 
 mod assemble;
+#[cfg(feature = "postgres")]
+mod database;
 mod lead;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "postgres")]
+pub use database::create_in_database;
+pub use lead::create;
 #[cfg(test)]
 pub(crate) use lead::started;
-pub use lead::{create, create_in_database};
 
 use lead::BY_REQUEST;
 
@@ -79,6 +85,16 @@ pub struct Rig<'a> {
     pub stop: &'a Stop,
     /// Told of everything.
     pub observer: &'a mut dyn FnMut(&Update),
+}
+
+/// Without the feature `postgres` there are no such studies.
+///
+/// # Errors
+/// [`StoreError::NoPostgres`](crate::StoreError::NoPostgres).
+#[cfg(not(feature = "postgres"))]
+pub fn create_in_database(_: &Path, _: &Plan, _: &str) -> Result<(), StudyError> {
+    let place = "the study file's `store`".into();
+    Err(crate::store::StoreError::NoPostgres { place }.into())
 }
 
 /// How a run ended.

@@ -230,9 +230,9 @@ fn a_store_that_is_of_no_use_is_named_with_code_5() {
             "password authentication failed",
         ),
         (
-            url(&good.replace("/mnas", "/lab")),
+            url(&format!("{good}-lab")),
             5,
-            "\"lab\" does not exist",
+            "\"mnas-lab\" does not exist",
         ),
         // Another study is there already.
         (

@@ -39,33 +39,35 @@ impl Ray {
         };
         let (port, dashboard) = (ray.port.to_string(), (ray.port + 1).to_string());
         let temp = ray.folder.path().display().to_string();
-        let own = format!("--node-ip-address={}", ray.host);
-        let head = ray.daemon(
-            None,
-            &[
-                "--head",
-                &own,
-                "--port",
-                &port,
-                "--include-dashboard=true",
-                "--dashboard-port",
-                &dashboard,
-                "--dashboard-host=127.0.0.1",
-                "--num-cpus=0",
-                "--temp-dir",
-                &temp,
-                "--object-store-memory=100000000",
-            ],
-        );
+        // Where all share one network, Ray finds out by itself.
+        let at = |ip: String| format!("--node-ip-address={ip}");
+        let here = network.map(|n| at(n.here()));
+        let there = network.map(|n| at(n.there()));
+        let head = [
+            "--head",
+            "--port",
+            &port,
+            "--include-dashboard=true",
+            "--dashboard-port",
+            &dashboard,
+            "--dashboard-host=127.0.0.1",
+            "--num-cpus=0",
+            "--temp-dir",
+            &temp,
+            "--object-store-memory=100000000",
+        ];
+        let head: Vec<&str> = head.into_iter().chain(here.as_deref()).collect();
+        let head = ray.daemon(None, &head);
         ray.daemons.push(head);
         ray.await_nodes(1);
         let phone = "--resources={\"phone\": 1}";
-        let first = ray.worker(None, &[&own, phone]);
+        let more: Vec<&str> = here.as_deref().into_iter().chain([phone]).collect();
+        let first = ray.worker(None, &more);
         ray.daemons.push(first);
         // Two that start at once on one host take each other's files.
         ray.await_nodes(2);
-        let own = network.map_or(own, |n| format!("--node-ip-address={}", n.there()));
-        ray.node = Some(ray.worker(network, &[&own]));
+        let more: Vec<&str> = there.as_deref().into_iter().collect();
+        ray.node = Some(ray.worker(network, &more));
         ray.await_nodes(3);
         ray
     }

@@ -1,6 +1,6 @@
 //! The suite on a real server, and what befalls its clients.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use mnas_testkit::postgres::{End, PASSWORD, Server};
@@ -92,8 +92,8 @@ fn what_is_no_study_is_refused_in_one_clear_message() {
             "refuses: password authentication failed for user \"mnas\"; passwords are read from",
         ),
         (
-            parse(server.url().replace("/mnas", "/nothere")),
-            "refuses: database \"nothere\" does not exist",
+            parse(format!("{}-not-there", server.url())),
+            "refuses: database \"mnas-not-there\" does not exist",
         ),
         (
             parse("postgres://mnas@127.0.0.1:1/x".into()),
@@ -119,7 +119,8 @@ fn cuts_and_restarts_lose_and_double_nothing() {
     };
     let (address, mut store) = fixture(&server, "a");
     let mut reader = Postgres::open_read_only(&address).unwrap();
-    let (sender, appended) = channel();
+    // Little room, so that the writer isn't far ahead of what befalls it.
+    let (sender, appended) = sync_channel(4);
     let writer = std::thread::spawn(move || {
         for n in 0..400u64 {
             let pair = [stopped(&format!("{n} a")), stopped(&format!("{n} b"))];
