@@ -167,7 +167,7 @@ pub enum StoreError {
         message: String,
     },
     /// The server can't be reached.
-    #[error("{place} can't be reached: {message}")]
+    #[error("{place} can't be reached: {message}; is PostgreSQL running and listening there?")]
     Unreachable {
         /// The database and the study in it.
         place: String,
