@@ -34,11 +34,18 @@ fn words(engine: Vec<String>, more: &str) -> Vec<String> {
     engine.into_iter().chain(more).collect()
 }
 
+/// Prints the figures without the networks.
+fn show(found: &Value) {
+    let mut figures = found.clone();
+    figures["course"] = Value::Null;
+    println!("{figures}");
+}
+
 /// Trials of 5 s on two workers; `engine` with its settings.
 fn busy(engine: Vec<String>, environment: Vec<(String, String)>, least: f64) {
     let args = words(engine, "trials=60 workers=2 seconds=5");
     let found = finished(command(environment, &args));
-    println!("{found:#}");
+    show(&found);
     assert!(found["busy"].as_f64().unwrap() >= least, "{found}");
 }
 
@@ -55,7 +62,7 @@ pub(crate) fn check_phone(cluster: &dyn Cluster) {
     let settings = "trials=24 batch=6 staleness=2 workers=4 seconds=2 measure_seconds=0.4";
     let args = words(cluster.engine(), &format!("{settings} {}", cluster.phone()));
     let found = finished(command(cluster.environment(), &args));
-    println!("{found:#}");
+    show(&found);
     let number = |key: &str| found[key].as_u64().unwrap();
     assert!(number("measurements") >= number("trained"), "{found}");
     assert_eq!(number("measurements_overlapping"), 0, "{found}");
