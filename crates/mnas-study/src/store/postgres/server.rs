@@ -18,8 +18,9 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2
 
 pub(super) struct Server {
     address: Address,
-    runtime: Runtime,
+    /// Before the runtime, which its socket belongs to: fields are dropped in order.
     connection: Option<PgConnection>,
+    runtime: Runtime,
 }
 
 impl Server {
