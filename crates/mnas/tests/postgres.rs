@@ -112,6 +112,19 @@ impl Controller {
     }
 }
 
+/// Every trial ended once, and three controllers led, one after the other.
+fn check_events(server: &Server, view: &Value) {
+    assert_eq!(view["totals"]["pending"], 0);
+    assert_eq!(
+        server.sql("SELECT COUNT(*) = MAX(seq) FROM pets.events"),
+        "t"
+    );
+    let doubled = "SELECT COUNT(*) FROM (SELECT trial FROM pets.events WHERE kind = 'finished' \
+         GROUP BY trial HAVING COUNT(*) > 1) AS doubled";
+    assert_eq!(server.sql(doubled), "0");
+    assert_eq!(server.sql("SELECT epoch FROM pets.lease"), "3");
+}
+
 #[test]
 fn a_study_outlives_its_server_and_its_controllers() {
     let Some(mut server) = server("a_study_outlives_its_server_and_its_controllers") else {
@@ -169,15 +182,7 @@ fn a_study_outlives_its_server_and_its_controllers() {
 
     let view = json(&folder, &["report", "s"]);
     assert_eq!(course(&view), expected);
-    assert_eq!(view["totals"]["pending"], 0);
-    assert_eq!(
-        server.sql("SELECT COUNT(*) = MAX(seq) FROM pets.events"),
-        "t"
-    );
-    let doubled = "SELECT COUNT(*) FROM (SELECT trial FROM pets.events WHERE kind = 'finished' \
-         GROUP BY trial HAVING COUNT(*) > 1) AS doubled";
-    assert_eq!(server.sql(doubled), "0");
-    assert_eq!(server.sql("SELECT epoch FROM pets.lease"), "3");
+    check_events(&server, &view);
     // Its networks are found by its folder, as those of any study.
     let tested = json(&folder, &["eval", "s:best", "--data", "fashion-mnist-10k"]);
     assert_eq!(tested["images"], 2000);
