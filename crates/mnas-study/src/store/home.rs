@@ -13,7 +13,7 @@ pub(crate) enum Home {
     File(PathBuf),
     /// A PostgreSQL database.
     #[cfg(feature = "postgres")]
-    Postgres(Address),
+    Postgres(Box<Address>),
 }
 
 impl Home {
@@ -23,7 +23,7 @@ impl Home {
         let place = pointer.display().to_string();
         match std::fs::read_to_string(&pointer) {
             #[cfg(feature = "postgres")]
-            Ok(url) => Ok(Self::Postgres(Address::parse(&url)?)),
+            Ok(url) => Ok(Self::Postgres(Box::new(Address::parse(&url)?))),
             #[cfg(not(feature = "postgres"))]
             Ok(_) => Err(StoreError::NoPostgres { place }),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::File(dir.store())),
