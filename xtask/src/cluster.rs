@@ -1,4 +1,5 @@
-//! `cargo xtask cluster-test slurm|ray`: a study on a real cluster of this machine, with faults.
+//! `cargo xtask cluster-test slurm|ray`: studies on a real cluster of this machine, with faults;
+//! `local` and `simulation` without one.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,30 +8,18 @@ use anyhow::{Context, Result, bail};
 
 use super::cargo;
 
-const USAGE: &str = "usage: cargo xtask cluster-test slurm | ray | simulation";
+const USAGE: &str = "usage: cargo xtask cluster-test local | slurm | ray | simulation";
 /// The release that the adapter was tested on.
 const RAY: &str = "ray[default]==2.60.0";
 const SCHEDULES: &str = "10000";
 
-/// Runs the test of one kind of cluster.
+/// Runs the tests of one kind of cluster.
 pub(crate) fn test(which: &[String]) -> Result<()> {
     let env = |key: &str, value: &str| (key.to_string(), value.to_string());
-    let faults = |name: &str, envs: &[(String, String)]| {
-        let filter = format!("{name}_loses_a_node_and_the_controller_and_no_trial");
-        let args = [
-            "test",
-            "-p",
-            "mnas",
-            "--test",
-            "clusters",
-            "--",
-            &filter,
-            "--nocapture",
-        ];
-        cargo(&args, envs)
-    };
-    match which {
-        [name] if name == "slurm" => {
+    let [name] = which else { bail!(USAGE) };
+    match name.as_str() {
+        "local" => real(name, vec![]),
+        "slurm" => {
             for program in ["slurmctld", "slurmd", "sbatch", "munged"] {
                 let mut found = Command::new("sh");
                 found.args(["-c", &format!("command -v {program}")]);
@@ -38,26 +27,16 @@ pub(crate) fn test(which: &[String]) -> Result<()> {
                     bail!("{program} isn't found: apt-get install slurm-wlm munge");
                 }
             }
-            faults("slurm", &[env("MNAS_TEST_CLUSTER", "slurm")])
+            real(name, vec![])
         }
-        [name] if name == "ray" => {
-            let programs = ray()?;
-            faults(
-                "ray",
-                &[
-                    env("MNAS_TEST_CLUSTER", "ray"),
-                    env("MNAS_TEST_RAY", &programs),
-                ],
-            )
-        }
-        [name] if name == "simulation" => {
-            let filter = "every_schedule_of_faults";
+        "ray" => real(name, vec![env("MNAS_TEST_RAY", &ray()?)]),
+        "simulation" => {
             let args = [
                 "test",
                 "-p",
                 "mnas-study",
                 "--lib",
-                filter,
+                "every_schedule_of_faults",
                 "--",
                 "--nocapture",
             ];
@@ -65,6 +44,24 @@ pub(crate) fn test(which: &[String]) -> Result<()> {
         }
         _ => bail!(USAGE),
     }
+}
+
+/// Runs the tests whose names begin with the cluster's, one after the other.
+fn real(name: &str, mut envs: Vec<(String, String)>) -> Result<()> {
+    cargo(&["build", "-p", "mnas-bench", "--bin", "utilisation"], &[])?;
+    let target = std::env::current_exe()?;
+    let sleepers = target.with_file_name("utilisation");
+    envs.push(("MNAS_TEST_CLUSTER".into(), name.into()));
+    envs.push((
+        "MNAS_TEST_UTILISATION".into(),
+        sleepers.display().to_string(),
+    ));
+    let filter = format!("{name}_");
+    let test = ["test", "-p", "mnas", "--test", "clusters", "--", &filter];
+    cargo(
+        &[&test[..], &["--nocapture", "--test-threads=1"]].concat(),
+        &envs,
+    )
 }
 
 /// The folder of Ray's programs: `MNAS_TEST_RAY`, or a virtual environment that is made under

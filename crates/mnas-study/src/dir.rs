@@ -22,6 +22,11 @@ impl StudyDir {
         self.0.join("study.db")
     }
 
+    /// The address of the store, where that is a database and not [`StudyDir::store`].
+    pub fn store_address(&self) -> PathBuf {
+        self.0.join("store.url")
+    }
+
     /// The plan, for people to read; the store's first event is what counts.
     pub fn plan(&self) -> PathBuf {
         self.0.join("plan.json")

@@ -119,6 +119,16 @@ pub enum StudyError {
         /// What the last one said.
         last: String,
     },
+    /// The controller that led while this one stood by stopped for a reason that still holds.
+    #[error(
+        "{by} led the search and stopped it: {reason}; `mnas resume` goes on once that is mended"
+    )]
+    StoppedElsewhere {
+        /// Which process led.
+        by: String,
+        /// Its last words.
+        reason: String,
+    },
     /// A job that the study can't do without was lost each time.
     #[error("{job} was lost {attempts} time(s): {message}")]
     JobLost {
@@ -174,6 +184,7 @@ impl StudyError {
             Self::Restore(_) | Self::Replay { .. } => Cause::Store,
             Self::Executor(_)
             | Self::TooManyFailures { .. }
+            | Self::StoppedElsewhere { .. }
             | Self::JobLost { .. }
             | Self::WrongAnswer { .. }
             | Self::NoTarget

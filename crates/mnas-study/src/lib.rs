@@ -48,11 +48,14 @@ pub use plan::{
     ClusterPlan, DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, PlanError,
     RayPlan, SlurmPlan, SpacePlan, Target,
 };
-pub use run::{Extend, Rig, RunEnv, Summary, create, run, run_on};
+pub use run::{Extend, Rig, RunEnv, Summary, create, create_in_database, run, run_on};
 pub use stop::Stop;
+#[cfg(feature = "postgres")]
+pub use store::{Address, Postgres};
 pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
 pub use update::{Phase, Update};
 pub use view::{
-    OpenNetError, OpenedNet, best, fold, load, open_net, plan as plan_of, weights_path, winner,
+    OpenNetError, OpenedNet, best, fold, load, open_net, open_store, plan as plan_of, weights_path,
+    winner,
 };
 pub use worker::{serve, worker_main};

@@ -2,26 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
-use mnas_search::{Counts, Event, Study, VERSION};
+use mnas_search::{Counts, Event, Study};
 
 use crate::clock::{Clock, SystemClock};
 use crate::dir::StudyDir;
 use crate::error::StudyError;
-use crate::evaluate::write_atomically;
 use crate::executor::Executor;
 use crate::finals;
-use crate::lock::DirLock;
+#[cfg(not(feature = "postgres"))]
 use crate::plan::Plan;
 use crate::search;
 use crate::session::{Flow, Session};
 use crate::stop::Stop;
-use crate::store::{Sqlite, Store, StoreError};
+use crate::store::Store;
 use crate::update::Update;
 use crate::view;
 
 mod assemble;
+#[cfg(feature = "postgres")]
+mod database;
+mod lead;
 #[cfg(test)]
 mod tests;
+
+#[cfg(feature = "postgres")]
+pub use database::create_in_database;
+pub use lead::create;
+#[cfg(test)]
+pub(crate) use lead::started;
+
+use lead::BY_REQUEST;
 
 /// What a run needs besides the study's folder.
 #[derive(Debug, Clone)]
@@ -77,6 +87,16 @@ pub struct Rig<'a> {
     pub observer: &'a mut dyn FnMut(&Update),
 }
 
+/// Without the feature `postgres` there are no such studies.
+///
+/// # Errors
+/// [`StoreError::NoPostgres`](crate::StoreError::NoPostgres).
+#[cfg(not(feature = "postgres"))]
+pub fn create_in_database(_: &Path, _: &Plan, _: &str) -> Result<(), StudyError> {
+    let place = "the study file's `store`".into();
+    Err(crate::store::StoreError::NoPostgres { place }.into())
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -96,55 +116,6 @@ pub struct Summary {
     pub search_seconds: f64,
 }
 
-/// Makes a study: checks the plan and stores it as the first event.
-///
-/// # Errors
-/// [`StudyError::Plan`]; [`StoreError::Exists`] where the folder holds a study; or what the folder
-/// reports.
-pub fn create(dir: &Path, plan: &Plan) -> Result<(), StudyError> {
-    plan.check()?;
-    let dir = StudyDir::new(dir);
-    let io = |path: PathBuf, action| {
-        move |source| StudyError::Io {
-            path,
-            action,
-            source,
-        }
-    };
-    std::fs::create_dir_all(dir.path()).map_err(io(dir.path().into(), "make the folder"))?;
-    let _lock = DirLock::acquire(dir.path())?;
-    let mut store = new_store(&dir.store())?;
-    let now_ms = SystemClock.now_ms();
-    store.append(now_ms, &[started(plan, now_ms)?])?;
-    let text = serde_json::to_vec_pretty(plan).map_err(StudyError::PlanText)?;
-    write_atomically(&dir.plan(), &text).map_err(io(dir.plan(), "write"))
-}
-
-/// An empty store. One without events is left where making a study was cut off.
-fn new_store(path: &Path) -> Result<Sqlite, StudyError> {
-    match Sqlite::create(path) {
-        Err(StoreError::Exists { path }) => {
-            let mut store = Sqlite::open(&path)?;
-            match store.read_from(1)?.is_empty() {
-                true => Ok(store),
-                false => Err(StoreError::Exists { path }.into()),
-            }
-        }
-        other => Ok(other?),
-    }
-}
-
-/// The first event of a study.
-pub(crate) fn started(plan: &Plan, time_ms: u64) -> Result<Event, StudyError> {
-    Ok(Event::Started {
-        version: VERSION,
-        plan: serde_json::to_value(plan).map_err(StudyError::PlanText)?,
-        seed: plan.seed,
-        space: plan.space.text.clone(),
-        time_ms,
-    })
-}
-
 /// Runs a study from where it stands, where its plan says: in processes of this machine or in
 /// jobs of a cluster.
 ///
@@ -161,17 +132,16 @@ pub fn run(
 ) -> Result<Summary, StudyError> {
     // Workers on other machines don't start where this program did.
     let dir = StudyDir::new(&std::path::absolute(dir).unwrap_or_else(|_| dir.into()));
-    if !dir.store().exists() {
-        return Err(StoreError::Missing { path: dir.store() }.into());
-    }
-    let _lock = DirLock::acquire(dir.path())?;
-    let mut store = Sqlite::open(&dir.store())?;
-    let events = store.read_from(1)?;
+    let Some(mut lead) = lead::lead(&dir, stop, observer)? else {
+        let study = view::load(dir.path())?;
+        return Ok(summary(&study, 0.0, Some("stopped while standing by")));
+    };
+    let events = lead.store.read_from(1)?;
     let plan = view::plan(&view::fold(&events)?)?;
     let mut executor = assemble::executor(&plan, env, &dir, &events[0])?;
     drop(events);
     let rig = Rig {
-        store: &mut store,
+        store: &mut *lead.store,
         executor: &mut *executor,
         clock: &SystemClock,
         dir,
@@ -193,7 +163,7 @@ pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyErro
         session.append(vec![Event::Extended { trials }])?;
     }
     if session.study().ended_ms().is_some() {
-        return Ok(summary(&session));
+        return Ok(summary(session.study(), session.search_seconds(), None));
     }
     let flow = course(&mut session);
     if flow.is_ok() {
@@ -201,7 +171,7 @@ pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyErro
     }
     let stopped = match &flow {
         Ok(Flow::Done) => None,
-        Ok(Flow::Stopped) => Some("stopped by request".to_string()),
+        Ok(Flow::Stopped) => Some(BY_REQUEST.to_string()),
         // A store that fails takes no more events.
         Err(StudyError::Store(_)) => None,
         Err(error) => Some(error.to_string()),
@@ -209,7 +179,7 @@ pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyErro
     if let Some(reason) = stopped {
         session.append(vec![Event::Stopped { reason }])?;
     }
-    flow.map(|_| summary(&session))
+    flow.map(|_| summary(session.study(), session.search_seconds(), None))
 }
 
 /// A study's course, each part skipping what was done already.
@@ -231,18 +201,17 @@ fn course(session: &mut Session<'_>) -> Result<Flow, StudyError> {
     Ok(Flow::Done)
 }
 
-fn summary(session: &Session<'_>) -> Summary {
-    let study: &Study = session.study();
+fn summary(study: &Study, search_seconds: f64, stopped: Option<&str>) -> Summary {
+    let stopped = stopped.or(study.stopped());
     Summary {
         counts: study.counts(),
         target_ms: study.target_ms(),
         best: study.best().map(|t| t.id),
         winner: view::winner(study),
         ended: study.ended_ms().is_some(),
-        stopped: study
-            .stopped()
+        stopped: stopped
             .filter(|_| study.ended_ms().is_none())
             .map(String::from),
-        search_seconds: session.search_seconds(),
+        search_seconds,
     }
 }

@@ -1,6 +1,10 @@
 //! Where events are kept: an append-only list with times. A study is the fold of it.
 
+mod home;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod sql;
 mod sqlite;
 
 #[cfg(test)]
@@ -8,11 +12,12 @@ mod conformance;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-
 use mnas_search::Event;
 
+pub(crate) use home::Home;
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::{Address, Postgres};
 pub use sqlite::Sqlite;
 
 /// Controller snapshots kept; older ones are dropped, since resume needs the newest only and
@@ -33,6 +38,14 @@ pub struct Stored {
 
 /// An append-only list of events. One process writes; any number read.
 pub trait Store: Send {
+    /// Whether this process still is the one that writes. Quick, and asked often.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] where another has taken over.
+    fn held(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Appends all events or none, and returns the position of the last. Once this returns, the
     /// events outlive the process and the machine's power.
     ///
@@ -51,61 +64,61 @@ pub trait Store: Send {
 /// Why a store can't be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no file.
-    #[error("{path} doesn't exist: the folder holds no study")]
+    /// There is no study.
+    #[error("{place} doesn't exist: there is no study")]
     Missing {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
     },
-    /// There is a file where a new study was to be made.
-    #[error("{path} exists: the folder already holds a study")]
+    /// There is a study where a new one was to be made.
+    #[error("{place} exists: there is a study already")]
     Exists {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
     },
-    /// The folder or file can't be written.
-    #[error("{path} can't be written: check its permissions")]
+    /// It can't be written.
+    #[error("{place} can't be written: check its permissions")]
     ReadOnly {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
     },
     /// No space is left.
-    #[error("no space is left to write {path}; nothing that was stored is lost")]
+    #[error("no space is left to write {place}; nothing that was stored is lost")]
     DiskFull {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
     },
     /// The file is damaged.
-    #[error("{path} is damaged: {message}")]
+    #[error("{place} is damaged: {message}")]
     Corrupt {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
         /// The database's words.
         message: String,
     },
     /// The file is something else.
-    #[error("{path} is no study's store")]
+    #[error("{place} is no study's store")]
     NotAStudy {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
     },
     /// The file was written by a newer mnas.
     #[error(
-        "{path} has version {found} of the store; this mnas knows up to {known}: use a newer mnas"
+        "{place} has version {found} of the store; this mnas knows up to {known}: use a newer mnas"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
         /// The file's version.
         found: i64,
         /// The newest version known here.
         known: i64,
     },
     /// Another process holds the file.
-    #[error("{path} is in use by another process")]
+    #[error("{place} is in use by another process")]
     Busy {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
     },
     /// Another process appended.
     #[error("another process appended event {seq}: two searches run on one study")]
@@ -138,12 +151,62 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// Anything else that the database reports.
-    #[error("{path}: {source}")]
+    #[error("{place}: {source}")]
     Database {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database and the study in it.
+        place: String,
         /// The database's words.
         source: Box<sqlx::Error>,
+    },
+    /// An address that can't be one.
+    #[error(
+        "the store's address is none of PostgreSQL ({message}); write postgres://USER@HOST/DATABASE"
+    )]
+    Address {
+        /// What is wrong with it. The address itself may hold a password.
+        message: String,
+    },
+    /// The server can't be reached.
+    #[error("{place} can't be reached: {message}; is PostgreSQL running and listening there?")]
+    Unreachable {
+        /// The database and the study in it.
+        place: String,
+        /// What was reported.
+        message: String,
+    },
+    /// The server doesn't let one in.
+    #[error(
+        "{place} refuses: {message}; passwords are read from ~/.pgpass, PGPASSWORD or the address"
+    )]
+    Denied {
+        /// The database and the study in it.
+        place: String,
+        /// The server's words.
+        message: String,
+    },
+    /// Another controller leads the study now.
+    #[error("{place} is led by another search now ({leader}); this one ends")]
+    Fenced {
+        /// The database and the study in it.
+        place: String,
+        /// Which process leads.
+        leader: String,
+    },
+    /// The study is in a database, and this program knows none.
+    #[error(
+        "{place} names a PostgreSQL database, which this mnas was built without: build it with --features postgres"
+    )]
+    NoPostgres {
+        /// What names it.
+        place: String,
+    },
+    /// The file that names a study's database can't be read.
+    #[error("{place} can't be read: {source}")]
+    Pointer {
+        /// The file.
+        place: String,
+        /// The system's words.
+        source: std::io::Error,
     },
     /// The store's own thread could not be started.
     #[error("the store could not start: {0}")]
@@ -228,4 +291,17 @@ pub(crate) fn join_snapshot(event: &mut Event, body: String) {
     if let Event::Observed { snapshot, .. } = event {
         *snapshot = body;
     }
+}
+
+/// The first of these events that is stored already, or comes twice among them.
+pub(crate) fn repeated(store: &mut dyn Store, events: &[Event]) -> Option<Key> {
+    let stored = store.read_from(1).ok()?;
+    let mut keys: Vec<Key> = stored.iter().map(|s| Key::of(&s.event)).collect();
+    for key in events.iter().map(Key::of).filter(|k| k.unique()) {
+        if keys.contains(&key) {
+            return Some(key);
+        }
+        keys.push(key);
+    }
+    None
 }

@@ -32,6 +32,16 @@ pub enum Phase {
 /// News from a running study. Borrow nothing and may be dropped.
 #[derive(Debug, Clone)]
 pub enum Update {
+    /// Another controller leads the study; this one waits.
+    StandingBy {
+        /// Which process leads.
+        leader: String,
+    },
+    /// The one that led has ended or died; this one goes on.
+    TookOver {
+        /// Which process led.
+        from: String,
+    },
     /// A phase begins.
     Phase {
         /// Which.

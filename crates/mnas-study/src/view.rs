@@ -11,7 +11,7 @@ use mnas_search::{FinalKind, FinalOutcome, Study, Trial};
 use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::plan::{DataPlan, Plan};
-use crate::store::{Sqlite, Store, Stored};
+use crate::store::{Home, Store, StoreError, Stored};
 
 /// Folds stored events.
 ///
@@ -29,8 +29,15 @@ pub fn fold(events: &[Stored]) -> Result<Study, StudyError> {
 /// # Errors
 /// [`StudyError::Store`] or [`StudyError::Fold`].
 pub fn load(dir: &Path) -> Result<Study, StudyError> {
-    let mut store = Sqlite::open_read_only(&StudyDir::new(dir).store())?;
-    fold(&store.read_from(1)?)
+    fold(&open_store(dir)?.read_from(1)?)
+}
+
+/// The store of the study in a folder, to follow what a search appends to it.
+///
+/// # Errors
+/// A [`StoreError`].
+pub fn open_store(dir: &Path) -> Result<Box<dyn Store>, StoreError> {
+    Home::of(&StudyDir::new(dir))?.read()
 }
 
 /// The plan of a study.

@@ -7,4 +7,6 @@ pub mod controller;
 pub mod device;
 #[cfg(feature = "search")]
 pub mod landscape;
+#[cfg(unix)]
+pub mod postgres;
 pub mod weights;

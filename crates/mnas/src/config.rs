@@ -44,6 +44,9 @@ pub(crate) struct Config {
     pub workers: Option<usize>,
     /// Study directory to create.
     pub dir: Option<PathBuf>,
+    /// PostgreSQL database that keeps the study's events, as
+    /// postgres://USER@HOST/DATABASE?study=NAME; a file of the study directory without it.
+    pub store: Option<String>,
     /// Latency target.
     pub target: Option<TargetConfig>,
     /// How accuracy and latency become one reward.
@@ -169,7 +172,9 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|e| anyhow::anyhow!("{shown}: {e}"))
             .blame(Blame::Usage)?;
-        Self::parse(&text).map_err(|e| CommandError::usage(format!("{shown}: {e}")))
+        // The message quotes the line, which may hold a password.
+        let quoted = |e| without_passwords(&format!("{shown}: {e}"));
+        Self::parse(&text).map_err(|e| CommandError::usage(quoted(e)))
     }
 
     /// Parses the text of a study file; the error shows line, column and the text there.
@@ -214,6 +219,24 @@ impl Config {
     }
 }
 
+/// The text with the passwords of its addresses (`scheme://user:password@host`) blotted out.
+fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let end = part.find(|c: char| c == '/' || c.is_whitespace());
+        let (place, rest) = part.split_at(end.unwrap_or(part.len()));
+        let hidden = place.rsplit_once('@').and_then(|(user, host)| {
+            let (user, _) = user.split_once(':')?;
+            Some(format!("{user}:***@{host}"))
+        });
+        shown += "://";
+        shown += hidden.as_deref().unwrap_or(place);
+        shown += rest;
+    }
+    shown
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -251,6 +274,16 @@ pub(crate) mod tests {
             message.contains("line 2") && message.contains("trails"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_mistyped_address_is_quoted_without_its_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("study.toml");
+        std::fs::write(&file, "store = postgres://ann:s3cr@t@db:5/x\n").unwrap();
+        let message = Config::load(&file).unwrap_err().message;
+        assert!(message.contains("postgres://ann:***@db:5/x"), "{message}");
+        assert!(!message.contains("s3cr"), "{message}");
     }
 
     #[test]

@@ -7,6 +7,10 @@ use mnas_study::{Phase, Update};
 
 use crate::output::Progress;
 
+/// What is said of another process that leads the study, and of one that did.
+const STANDING_BY: &str = "leads this study; standing by until it ends (Ctrl-C stops waiting)";
+const TOOK_OVER: &str = "leads no more; this process goes on with the study";
+
 /// Turns a study's updates into progress on standard error.
 #[derive(Debug)]
 pub(crate) struct Narrator {
@@ -37,6 +41,8 @@ impl Narrator {
     /// Tells an update.
     pub(crate) fn tell(&mut self, update: &Update) {
         match update {
+            Update::StandingBy { leader } => self.other(leader, STANDING_BY),
+            Update::TookOver { from } => self.other(from, TOOK_OVER),
             Update::Phase { phase, jobs } => self.phase(*phase, *jobs),
             Update::Target {
                 target_ms,
@@ -102,6 +108,10 @@ impl Narrator {
             }
             Update::Warning { message } => self.progress.line(&format!("warning: {message}")),
         }
+    }
+
+    fn other(&self, process: &str, does: &str) {
+        self.progress.line(&format!("{process} {does}"));
     }
 
     fn phase(&mut self, phase: Phase, jobs: u64) {

@@ -4,6 +4,8 @@ mod budgets;
 mod outcomes;
 mod resume;
 mod simulated;
+#[cfg(feature = "postgres")]
+mod standby;
 
 use mnas_search::{Event, Study};
 

@@ -19,9 +19,7 @@ pub(super) fn run(
 ) -> Result<Flow, StudyError> {
     let mut pipeline = Pipeline::default();
     let result = pipeline.run(session, controller);
-    if !matches!(result, Ok(Flow::Done)) {
-        session.cancel_jobs();
-    }
+    session.cancel_jobs_unless_done(&result);
     result
 }
 

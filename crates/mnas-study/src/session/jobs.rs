@@ -83,9 +83,7 @@ impl Session<'_> {
             .into_iter()
             .for_each(|work| self.start(&mut jobs, work));
         let result = self.finish_jobs(&mut jobs, ended);
-        if !matches!(result, Ok(Flow::Done)) {
-            self.cancel_jobs();
-        }
+        self.cancel_jobs_unless_done(&result);
         result
     }
 
@@ -127,6 +125,8 @@ impl Session<'_> {
         if self.stop_requested() {
             return Ok(None);
         }
+        // Another that has taken over submits jobs and reads answers now.
+        self.rig.store.held()?;
         let mut ends = vec![];
         for report in self.rig.executor.poll(POLL)? {
             let id = report.id.clone();
@@ -155,9 +155,12 @@ impl Session<'_> {
         }
     }
 
-    /// Drops all jobs under way.
-    pub(crate) fn cancel_jobs(&mut self) {
-        self.rig.executor.cancel_all();
+    /// Drops the jobs under way of a part that didn't come to its end. Where the store failed, jobs
+    /// of a cluster go on: another controller may have taken them over, or will.
+    pub(crate) fn cancel_jobs_unless_done(&mut self, result: &Result<Flow, StudyError>) {
+        if !matches!(result, Ok(Flow::Done) | Err(StudyError::Store(_))) {
+            self.rig.executor.cancel_all();
+        }
     }
 
     /// Records what an attempt that was given up says after all. It changes nothing.

@@ -1,31 +1,15 @@
-//! Events in a SQLite file. The SQL is kept to what PostgreSQL understands too.
+//! Events in a SQLite file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mnas_search::Event;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::Runtime;
 
-use super::{Key, SNAPSHOTS_KEPT, Store, StoreError, Stored, join_snapshot, split_snapshot};
-
-/// The store's versions: entry `i` leads from version `i` to `i + 1`. Entries are never edited.
-const MIGRATIONS: &[&[&str]] = &[&[
-    "CREATE TABLE events (
-        seq BIGINT NOT NULL PRIMARY KEY,
-        time_ms BIGINT NOT NULL,
-        kind TEXT NOT NULL,
-        trial BIGINT,
-        attempt BIGINT,
-        batch BIGINT,
-        body TEXT NOT NULL
-    )",
-    // NULLs are distinct, so events without a trial (or batch) don't collide.
-    "CREATE UNIQUE INDEX events_trial ON events (kind, trial, attempt)",
-    "CREATE UNIQUE INDEX events_batch ON events (kind, batch)",
-    "CREATE TABLE snapshots (seq BIGINT NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
-]];
+use super::sql::{self, EventRow};
+use super::{Store, StoreError, Stored, repeated};
 
 /// How long a write waits for readers that hold the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,16 +32,16 @@ impl Sqlite {
     /// [`StoreError::Exists`], or a [`StoreError`] where the file can't be written.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         if path.exists() {
-            return Err(StoreError::Exists { path: path.into() });
+            return Err(StoreError::Exists {
+                place: path.display().to_string(),
+            });
         }
         let mut store = Self::connect(path, options(path).create_if_missing(true))?;
         store.block(async |c: &mut SqliteConnection| {
-            sqlx::query("CREATE TABLE mnas_store (version BIGINT NOT NULL)")
-                .execute(&mut *c)
-                .await?;
-            sqlx::query("INSERT INTO mnas_store (version) VALUES (0)")
-                .execute(&mut *c)
-                .await
+            for step in sql::VERSION_TABLE {
+                sqlx::query(step).execute(&mut *c).await?;
+            }
+            Ok(())
         })?;
         store.migrate(0)?;
         Ok(store)
@@ -107,7 +91,9 @@ impl Sqlite {
     fn check_exists(path: &Path) -> Result<(), StoreError> {
         match path.exists() {
             true => Ok(()),
-            false => Err(StoreError::Missing { path: path.into() }),
+            false => Err(StoreError::Missing {
+                place: path.display().to_string(),
+            }),
         }
     }
 
@@ -138,26 +124,14 @@ impl Sqlite {
 
     fn version(&mut self) -> Result<i64, StoreError> {
         let version = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query_scalar::<_, i64>("SELECT version FROM mnas_store")
-                .fetch_optional(c)
-                .await
+            sqlx::query_scalar(sql::VERSION).fetch_optional(c).await
         });
-        let known = MIGRATIONS.len() as i64;
+        let place = self.path.display().to_string();
         match version {
-            Ok(Some(found)) if found > known => Err(StoreError::Newer {
-                path: self.path.clone(),
-                found,
-                known,
-            }),
-            Ok(Some(found)) if found >= 0 => Ok(found),
-            Ok(_) => Err(StoreError::NotAStudy {
-                path: self.path.clone(),
-            }),
+            Ok(found) => sql::check_version(found, &place),
             // A database of something else has no such table.
             Err(StoreError::Database { source, .. }) if sqlite_code(&source) == Some(1) => {
-                Err(StoreError::NotAStudy {
-                    path: self.path.clone(),
-                })
+                Err(StoreError::NotAStudy { place })
             }
             Err(e) => Err(e),
         }
@@ -172,7 +146,7 @@ impl Sqlite {
         match found.as_str() {
             "ok" => Ok(()),
             _ => Err(StoreError::Corrupt {
-                path: self.path.clone(),
+                place: self.path.display().to_string(),
                 message: found,
             }),
         }
@@ -192,25 +166,16 @@ impl Sqlite {
     }
 
     fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
-        for (i, steps) in MIGRATIONS.iter().enumerate().skip(from as usize) {
-            self.block(async |c: &mut SqliteConnection| {
-                let mut tx = c.begin().await?;
-                for sql in *steps {
-                    sqlx::query(*sql).execute(&mut *tx).await?;
-                }
-                sqlx::query("UPDATE mnas_store SET version = $1")
-                    .bind(i as i64 + 1)
-                    .execute(&mut *tx)
-                    .await?;
-                tx.commit().await
-            })?;
-        }
-        Ok(())
+        self.block(async |c: &mut SqliteConnection| {
+            let mut tx = c.begin().await?;
+            sql::migrate::<sqlx::Sqlite>(&mut tx, from).await?;
+            tx.commit().await
+        })
     }
 
     fn newest(&mut self) -> Result<u64, StoreError> {
         let newest = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query_scalar::<_, Option<i64>>("SELECT MAX(seq) FROM events")
+            sqlx::query_scalar::<_, Option<i64>>(sql::NEWEST)
                 .fetch_one(c)
                 .await
         })?;
@@ -228,38 +193,18 @@ impl Sqlite {
         }
         match self.newest() {
             Ok(newest) if newest > self.last => StoreError::Conflict { seq: self.last + 1 },
-            Ok(_) => match self.repeated(events) {
+            Ok(_) => match repeated(self, events) {
                 Some(key) => key.duplicate(),
                 None => store_error(&self.path, error),
             },
             Err(e) => e,
         }
     }
-
-    fn repeated(&mut self, events: &[Event]) -> Option<Key> {
-        let mut keys: Vec<Key> = self
-            .read_from(1)
-            .ok()?
-            .iter()
-            .map(|s| Key::of(&s.event))
-            .collect();
-        for key in events.iter().map(Key::of).filter(|k| k.unique()) {
-            if keys.contains(&key) {
-                return Some(key);
-            }
-            keys.push(key);
-        }
-        None
-    }
 }
 
 impl Store for Sqlite {
     fn append(&mut self, time_ms: u64, events: &[Event]) -> Result<u64, StoreError> {
-        let rows = events
-            .iter()
-            .zip(self.last + 1..)
-            .map(|(e, seq)| row(e, seq));
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let rows = sql::rows(events, self.last)?;
         let written = self
             .runtime
             .block_on(write(open(&mut self.connection), time_ms, &rows));
@@ -271,33 +216,10 @@ impl Store for Sqlite {
     }
 
     fn read_from(&mut self, seq: u64) -> Result<Vec<Stored>, StoreError> {
-        let rows = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query(
-                "SELECT e.seq, e.time_ms, e.body, s.body FROM events e
-                 LEFT JOIN snapshots s ON s.seq = e.seq WHERE e.seq >= $1 ORDER BY e.seq",
-            )
-            .bind(seq as i64)
-            .fetch_all(c)
-            .await
-        })?;
-        let stored = |r: &sqlx::sqlite::SqliteRow| {
-            let seq = get::<i64>(&self.path, r, 0)? as u64;
-            let body: String = get(&self.path, r, 2)?;
-            let mut event =
-                serde_json::from_str(&body).map_err(|source| StoreError::Body { seq, source })?;
-            if let Some(snapshot) = get::<Option<String>>(&self.path, r, 3)? {
-                join_snapshot(&mut event, snapshot);
-            }
-            Ok(Stored {
-                seq,
-                time_ms: get::<i64>(&self.path, r, 1)? as u64,
-                event,
-            })
-        };
-        let events = rows
-            .iter()
-            .map(stored)
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let rows =
+            self.block(async |c: &mut SqliteConnection| sql::read::<sqlx::Sqlite>(c, seq).await)?;
+        let events = rows.into_iter().map(sql::stored);
+        let events = events.collect::<Result<Vec<_>, StoreError>>()?;
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
         Ok(events)
     }
@@ -318,72 +240,14 @@ fn open(connection: &mut Option<SqliteConnection>) -> &mut SqliteConnection {
     open.expect("the connection is taken only when the store is dropped")
 }
 
-/// One event as the table holds it.
-struct EventRow {
-    seq: i64,
-    key: Key,
-    body: String,
-    snapshot: Option<String>,
-}
-
-fn row(event: &Event, seq: u64) -> Result<EventRow, StoreError> {
-    let (event, snapshot) = split_snapshot(event);
-    let key = Key::of(&event);
-    let body = serde_json::to_string(&event).map_err(|source| StoreError::Encode {
-        kind: key.kind,
-        source,
-    })?;
-    Ok(EventRow {
-        seq: seq as i64,
-        key,
-        body,
-        snapshot,
-    })
-}
-
 async fn write(
     connection: &mut SqliteConnection,
     time_ms: u64,
     rows: &[EventRow],
 ) -> Result<(), sqlx::Error> {
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for row in rows {
-        sqlx::query(
-            "INSERT INTO events (seq, time_ms, kind, trial, attempt, batch, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(row.seq)
-        .bind(time_ms as i64)
-        .bind(row.key.kind)
-        .bind(row.key.trial.map(|t| t as i64))
-        .bind(row.key.attempt.map(i64::from))
-        .bind(row.key.batch.map(i64::from))
-        .bind(&row.body)
-        .execute(&mut *tx)
-        .await?;
-        if let Some(snapshot) = &row.snapshot {
-            sqlx::query("INSERT INTO snapshots (seq, body) VALUES ($1, $2)")
-                .bind(row.seq)
-                .bind(snapshot)
-                .execute(&mut *tx)
-                .await?;
-        }
-    }
-    sqlx::query(
-        "DELETE FROM snapshots WHERE seq NOT IN
-         (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT $1)",
-    )
-    .bind(SNAPSHOTS_KEPT as i64)
-    .execute(&mut *tx)
-    .await?;
+    sql::insert::<sqlx::Sqlite>(&mut tx, time_ms, rows).await?;
     tx.commit().await
-}
-
-fn get<'r, T>(path: &Path, row: &'r sqlx::sqlite::SqliteRow, i: usize) -> Result<T, StoreError>
-where
-    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
-{
-    row.try_get(i).map_err(|e| store_error(path, e))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -407,19 +271,19 @@ fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
 }
 
 fn store_error(path: &Path, error: sqlx::Error) -> StoreError {
-    let path = path.to_path_buf();
+    let place = path.display().to_string();
     match sqlite_code(&error) {
-        Some(5 | 6) => StoreError::Busy { path },
+        Some(5 | 6) => StoreError::Busy { place },
         // Read-only, can't open (files beside it included), no permission.
-        Some(8 | 14 | 3) => StoreError::ReadOnly { path },
+        Some(8 | 14 | 3) => StoreError::ReadOnly { place },
         Some(11) => StoreError::Corrupt {
-            path,
+            place,
             message: error.to_string(),
         },
-        Some(13) => StoreError::DiskFull { path },
-        Some(26) => StoreError::NotAStudy { path },
+        Some(13) => StoreError::DiskFull { place },
+        Some(26) => StoreError::NotAStudy { place },
         _ => StoreError::Database {
-            path,
+            place,
             source: Box::new(error),
         },
     }

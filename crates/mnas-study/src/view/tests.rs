@@ -1,6 +1,7 @@
 use super::*;
 use crate::fakes::{Bench, plan};
 use crate::run::create;
+use crate::store::Sqlite;
 
 /// A finished study in a folder.
 fn folder() -> Bench {
@@ -83,7 +84,7 @@ fn a_new_study_has_its_plan_and_nothing_else() {
     ));
     let again = create(dir.path(), &plan()).unwrap_err();
     let exists = crate::store::StoreError::Exists {
-        path: StudyDir::new(dir.path()).store(),
+        place: StudyDir::new(dir.path()).store().display().to_string(),
     };
     assert_eq!(again.to_string(), exists.to_string());
 }

@@ -27,7 +27,10 @@ pub(crate) fn search(args: &SearchArgs, registry: &Registry, out: Output) -> Com
         return Ok(());
     }
     let dir = config.dir.clone().unwrap_or_else(free_dir);
-    mnas_study::create(&dir, &plan)?;
+    match &config.store {
+        None => mnas_study::create(&dir, &plan)?,
+        Some(url) => mnas_study::create_in_database(&dir, &plan, url)?,
+    }
     if !out.json {
         introduce(&plan, &dir);
     }

@@ -1,5 +1,6 @@
 //! The study and what befalls it, the same on every cluster.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +11,10 @@ use serde_json::Value;
 pub(crate) trait Cluster {
     /// Lines of the study file.
     fn settings(&self) -> String;
+    /// The same, as the program of [`super::sleepers`] is told.
+    fn engine(&self) -> Vec<String>;
+    /// What it is told to measure by jobs that hold the cluster's only phone.
+    fn phone(&self) -> String;
     /// Environment that the cluster's commands need.
     fn environment(&self) -> Vec<(String, String)>;
     /// Kills the second node's daemon with SIGKILL. What it was running may go on.
@@ -23,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 const STUDY: &str = r#"
 data = "fashion-mnist-10k"
-device = "linear:device.toml"
+device = "table:device.toml"
 space = "small.space"
 trials = 60
 batch = 12
@@ -48,8 +53,37 @@ const SPACE: &str = "stem_k3_s2_c8\n\
     {ds,ir_e3}_r{1,2}_k{3,5}_s2_c{8,16,24}\n\
     head_c{16,32}_drop0.1\n";
 
-const DEVICE: &str = "kind = \"linear\"\ndevice = \"a table\"\nengine = \"none\"\nbias_ms = 0.1\n\
-    [coefficients]\n\"conv.macs\" = 1e-7\n\"pointwise_conv.macs\" = 1e-7\n\"depthwise_conv.macs\" = 1e-7\n";
+/// A table of all layers of the space: a millisecond per million multiply-accumulates.
+fn device() -> String {
+    let mut layers = BTreeMap::new();
+    let mut add = |kind: &str, k: u32, s: u32, from: [u32; 2], to: [u32; 2]| {
+        let [h, c] = from;
+        let [oh, oc] = to;
+        let key = format!("{kind} k{k} s{s} {h}x{h}x{c} -> {oh}x{oh}x{oc}");
+        let per_value = k * k * if kind == "depthwise_conv" { 1 } else { c };
+        layers.insert(key, f64::from(oh * oh * oc * per_value) * 1e-6);
+    };
+    add("conv", 3, 2, [28, 1], [14, 8]);
+    let widths = [8, 16, 24];
+    for (h, oh, s) in [(14, 7, 2), (7, 7, 1), (7, 4, 2), (4, 4, 1)] {
+        for (c, e) in widths.into_iter().flat_map(|c| [(c, 1), (c, 3)]) {
+            let inner = c * e;
+            add("pointwise_conv", 1, 1, [h, c], [h, inner]);
+            for k in [3, 5] {
+                add("depthwise_conv", k, s, [h, inner], [oh, inner]);
+            }
+            for o in widths.into_iter().chain([16, 32]) {
+                add("pointwise_conv", 1, 1, [oh, inner], [oh, o]);
+            }
+        }
+    }
+    let lines = layers.iter().map(|(key, ms)| format!("{key:?} = {ms:?}\n"));
+    format!(
+        "kind = \"table\"\ndevice = \"a table\"\nengine = \"none\"\noverhead_ms = 0.1\n\
+         free = [\"relu\", \"add\", \"global_avg_pool\", \"linear\"]\n[layers]\n{}",
+        lines.collect::<String>()
+    )
+}
 
 struct Bench<'a> {
     folder: PathBuf,
@@ -119,7 +153,7 @@ pub(crate) fn check(cluster: &mut dyn Cluster) {
     let kept = tempfile::tempdir().unwrap();
     let folder = kept.path().to_path_buf();
     write(&folder, "small.space", SPACE);
-    write(&folder, "device.toml", DEVICE);
+    write(&folder, "device.toml", &device());
     write(&folder, "local.toml", STUDY);
     let (top, tables) = STUDY.split_at(STUDY.find("[target]").unwrap());
     let settings = cluster.settings();

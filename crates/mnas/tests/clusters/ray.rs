@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::faults::Cluster;
+use super::network::Network;
 
 pub(crate) struct Ray {
     folder: tempfile::TempDir,
@@ -15,10 +16,13 @@ pub(crate) struct Ray {
     started: Cell<u32>,
     daemons: Vec<Child>,
     node: Option<Child>,
+    /// The head's address.
+    host: String,
 }
 
 impl Ray {
-    pub(crate) fn start() -> Self {
+    /// Starts it, the second node behind a cable of its own where there is one.
+    pub(crate) fn start(network: Option<&Network>) -> Self {
         let programs = std::env::var_os("MNAS_TEST_RAY").expect("MNAS_TEST_RAY names no folder");
         let mut ray = Self {
             // Short, for the sockets within.
@@ -31,10 +35,15 @@ impl Ray {
             started: Cell::new(0),
             daemons: vec![],
             node: None,
+            host: network.map_or_else(|| "127.0.0.1".into(), Network::here),
         };
         let (port, dashboard) = (ray.port.to_string(), (ray.port + 1).to_string());
         let temp = ray.folder.path().display().to_string();
-        let head = ray.daemon(&[
+        // Where all share one network, Ray finds out by itself.
+        let at = |ip: String| format!("--node-ip-address={ip}");
+        let here = network.map(|n| at(n.here()));
+        let there = network.map(|n| at(n.there()));
+        let head = [
             "--head",
             "--port",
             &port,
@@ -46,21 +55,30 @@ impl Ray {
             "--temp-dir",
             &temp,
             "--object-store-memory=100000000",
-        ]);
+        ];
+        let head: Vec<&str> = head.into_iter().chain(here.as_deref()).collect();
+        let head = ray.daemon(None, &head);
         ray.daemons.push(head);
         ray.await_nodes(1);
-        let first = ray.worker();
+        let phone = "--resources={\"phone\": 1}";
+        let more: Vec<&str> = here.as_deref().into_iter().chain([phone]).collect();
+        let first = ray.worker(None, &more);
         ray.daemons.push(first);
         // Two that start at once on one host take each other's files.
         ray.await_nodes(2);
-        ray.start_node();
+        let more: Vec<&str> = there.as_deref().into_iter().collect();
+        ray.node = Some(ray.worker(network, &more));
         ray.await_nodes(3);
         ray
     }
 
     /// `ray start` in the foreground.
-    fn daemon(&self, args: &[&str]) -> Child {
-        let mut command = Command::new(self.programs.join("ray"));
+    fn daemon(&self, network: Option<&Network>, args: &[&str]) -> Child {
+        let program = self.programs.join("ray");
+        let mut command = match network {
+            None => Command::new(program),
+            Some(network) => network.command(&program),
+        };
         // Nodes of one host differ in their ports.
         let port = self.port + 10 + 4 * self.started.get();
         self.started.set(self.started.get() + 1);
@@ -81,14 +99,10 @@ impl Ray {
             .unwrap_or_else(|e| panic!("{command:?}: {e}"))
     }
 
-    fn worker(&self) -> Child {
-        let address = format!("127.0.0.1:{}", self.port);
-        self.daemon(&[
-            "--address",
-            &address,
-            "--num-cpus=2",
-            "--object-store-memory=100000000",
-        ])
+    fn worker(&self, network: Option<&Network>, more: &[&str]) -> Child {
+        let address = format!("--address={}:{}", self.host, self.port);
+        let args = [&address, "--num-cpus=2", "--object-store-memory=100000000"];
+        self.daemon(network, &[&args, more].concat())
     }
 
     fn await_nodes(&self, count: usize) {
@@ -148,6 +162,14 @@ impl Cluster for Ray {
         )
     }
 
+    fn engine(&self) -> Vec<String> {
+        vec!["ray".into(), format!("address={}", self.address())]
+    }
+
+    fn phone(&self) -> String {
+        "phone=1".into()
+    }
+
     fn environment(&self) -> Vec<(String, String)> {
         vec![]
     }
@@ -158,7 +180,7 @@ impl Cluster for Ray {
     }
 
     fn start_node(&mut self) {
-        self.node = Some(self.worker());
+        self.node = Some(self.worker(None, &[]));
     }
 }
 

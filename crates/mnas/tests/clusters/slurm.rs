@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::faults::Cluster;
+use super::network::Network;
 
 pub(crate) struct Slurm {
     folder: tempfile::TempDir,
@@ -12,15 +13,17 @@ pub(crate) struct Slurm {
     node: Option<Child>,
 }
 
-fn config(folder: &Path, host: &str, port: u32) -> String {
+/// `addresses` are those of the controller with the first node, and of the second.
+fn config(folder: &Path, host: &str, addresses: [&str; 2], port: u32) -> String {
     let dir = folder.display();
-    let node = |n: u32| {
+    let [first, second] = addresses;
+    let node = |n: u32, address: &str| {
         let port = port + n;
-        format!("NodeName=n{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2\n")
+        format!("NodeName=n{n} NodeHostname={host} NodeAddr={address} Port={port} CPUs=2\n")
     };
     // No cgroups: they are hidden in containers. A node is down ten seconds after its last word.
     format!(
-        "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmctldPort={port}\n\
+        "ClusterName=test\nSlurmctldHost={host}({first})\nSlurmctldPort={port}\n\
          SlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\nAuthInfo=socket={dir}/munge.sock\n\
          StateSaveLocation={dir}/state\nSlurmdSpoolDir={dir}/spool-%n\n\
          SlurmctldPidFile={dir}/ctld.pid\nSlurmdPidFile={dir}/slurmd-%n.pid\n\
@@ -29,21 +32,26 @@ fn config(folder: &Path, host: &str, port: u32) -> String {
          SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\n\
          SlurmdParameters=config_overrides\nReturnToService=2\nSlurmdTimeout=10\nKillWait=5\n\
          MinJobAge=300\nAccountingStorageType=accounting_storage/none\n\
-         JobAcctGatherType=jobacct_gather/none\nMpiDefault=none\n{}{}\
+         JobAcctGatherType=jobacct_gather/none\nMpiDefault=none\nLicenses=phone:1\n{}{}\
          PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n",
-        node(1),
-        node(2)
+        node(1, first),
+        node(2, second)
     )
 }
 
 impl Slurm {
-    pub(crate) fn start() -> Self {
+    /// Starts it, the second node behind a cable of its own where there is one.
+    pub(crate) fn start(network: Option<&Network>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         let host = Command::new("hostname").arg("-s").output().unwrap().stdout;
         let host = String::from_utf8(host).unwrap().trim().to_string();
         let port = 20_000 + std::process::id() % 10_000;
-        std::fs::write(path.join("slurm.conf"), config(path, &host, port)).unwrap();
+        let local = || "127.0.0.1".to_string();
+        let first = network.map_or_else(local, Network::here);
+        let second = network.map_or_else(local, Network::there);
+        let config = config(path, &host, [&first, &second], port);
+        std::fs::write(path.join("slurm.conf"), config).unwrap();
         let cgroup = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n";
         std::fs::write(path.join("cgroup.conf"), cgroup).unwrap();
         for name in ["state", "spool-n1", "spool-n2"] {
@@ -73,7 +81,7 @@ impl Slurm {
         slurm.daemons.push(ctld);
         let first = slurm.daemon("slurmd", &["-D", "-N", "n1"]);
         slurm.daemons.push(first);
-        slurm.start_node();
+        slurm.start_second(network);
         slurm.await_nodes(2);
         slurm
     }
@@ -83,12 +91,20 @@ impl Slurm {
     }
 
     fn daemon(&self, program: &str, args: &[&str]) -> Child {
-        quiet(
-            Command::new(program)
-                .args(args)
-                .arg("-f")
-                .arg(self.config()),
-        )
+        self.start_daemon(Command::new(program), args)
+    }
+
+    fn start_daemon(&self, mut program: Command, args: &[&str]) -> Child {
+        quiet(program.args(args).arg("-f").arg(self.config()))
+    }
+
+    fn start_second(&mut self, network: Option<&Network>) {
+        let program = "slurmd";
+        let program = match network {
+            None => Command::new(program),
+            Some(network) => network.command(program.as_ref()),
+        };
+        self.node = Some(self.start_daemon(program, &["-D", "-N", "n2"]));
     }
 
     /// Ids of processes that jobs of this cluster have on a node.
@@ -136,6 +152,14 @@ impl Cluster for Slurm {
         "executor = \"slurm\"\n[slurm]\nmeasure_args = []".into()
     }
 
+    fn engine(&self) -> Vec<String> {
+        vec!["slurm".into()]
+    }
+
+    fn phone(&self) -> String {
+        "measure_args=--licenses=phone:1".into()
+    }
+
     fn environment(&self) -> Vec<(String, String)> {
         let config = self.config().display().to_string();
         vec![("SLURM_CONF".into(), config)]
@@ -161,7 +185,7 @@ impl Cluster for Slurm {
     }
 
     fn start_node(&mut self) {
-        self.node = Some(self.daemon("slurmd", &["-D", "-N", "n2"]));
+        self.start_second(None);
     }
 }
 

@@ -33,8 +33,8 @@ fn large_plan(trials: u64, batch: u32, staleness: u32) -> Plan {
     plan
 }
 
-/// Share of the workers' time that went into attempts, and hours in all.
-fn utilisation(plan: &Plan, workers: usize, seed: u64, faults: Faults) -> (f64, f64) {
+/// Share of the workers' time that went into attempts, hours in all, and most jobs at a time.
+fn utilisation(plan: &Plan, workers: usize, seed: u64, faults: Faults) -> (f64, f64, usize) {
     let world = World::new(seed, workers, faults, paper_like);
     let mut scene = Scene::new(plan, world, workers);
     let RunEnd::Returned(Ok(summary)) = scene.run() else {
@@ -44,7 +44,7 @@ fn utilisation(plan: &Plan, workers: usize, seed: u64, faults: Faults) -> (f64, 
     let world = scene.shared.world();
     let hours = world.now_ms as f64 / 3.6e6;
     let share = world.busy_ms as f64 / (world.now_ms as f64 * workers as f64);
-    (share, hours)
+    (share, hours, world.jobs_most)
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn batches_that_overlap_keep_a_thousand_workers_busy() {
     for (batch, staleness) in [(1000, 0), (1000, 1), (500, 3)] {
         let plan = large_plan(8_000, batch, staleness);
         // Even seeds keep measuring apart by themselves, as a farm of phones does.
-        let (share, hours) = utilisation(&plan, 1_000, 0, Faults::none());
+        let (share, hours, _) = utilisation(&plan, 1_000, 0, Faults::none());
         println!(
             "8,000 trials on 1,000 workers, batches of {batch}, staleness {staleness}: \
              {:.1} % busy, {hours:.1} h",
@@ -77,7 +77,8 @@ const CHILD: &str = "MNAS_TEST_MEMORY_CHILD";
 fn a_controller_of_ten_thousand_trials_is_small() {
     if std::env::var_os(CHILD).is_some() {
         let plan = large_plan(10_000, 1_000, 1);
-        utilisation(&plan, 1_000, 0, Faults::none());
+        let (_, _, jobs_most) = utilisation(&plan, 1_000, 0, Faults::none());
+        assert_eq!(jobs_most, 1_000);
         return;
     }
     if !std::path::Path::new("/proc/self/status").exists() {

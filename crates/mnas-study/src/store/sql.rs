@@ -1,0 +1,178 @@
+//! The tables and the SQL of both databases, in words that both understand.
+
+use mnas_search::Event;
+use sqlx::{Database, Encode, Executor, FromRow, IntoArguments, Type};
+
+use super::{Key, SNAPSHOTS_KEPT, StoreError, Stored, join_snapshot, split_snapshot};
+
+/// The store's versions: entry `i` leads from version `i` to `i + 1`. Entries are never edited.
+pub(super) const MIGRATIONS: &[&[&str]] = &[&[
+    "CREATE TABLE events (
+        seq BIGINT NOT NULL PRIMARY KEY,
+        time_ms BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        trial BIGINT,
+        attempt BIGINT,
+        batch BIGINT,
+        body TEXT NOT NULL
+    )",
+    // NULLs are distinct, so events without a trial (or batch) don't collide.
+    "CREATE UNIQUE INDEX events_trial ON events (kind, trial, attempt)",
+    "CREATE UNIQUE INDEX events_batch ON events (kind, batch)",
+    "CREATE TABLE snapshots (seq BIGINT NOT NULL PRIMARY KEY, body TEXT NOT NULL)",
+]];
+
+/// The table that tells the version, and its only row.
+pub(super) const VERSION_TABLE: [&str; 2] = [
+    "CREATE TABLE mnas_store (version BIGINT NOT NULL)",
+    "INSERT INTO mnas_store (version) VALUES (0)",
+];
+pub(super) const VERSION: &str = "SELECT version FROM mnas_store";
+pub(super) const NEWEST: &str = "SELECT MAX(seq) FROM events";
+
+/// Holds a store's version against what this program knows.
+pub(super) fn check_version(found: Option<i64>, place: &str) -> Result<i64, StoreError> {
+    let place = place.to_string();
+    let known = MIGRATIONS.len() as i64;
+    match found {
+        Some(found) if found > known => Err(StoreError::Newer {
+            place,
+            found,
+            known,
+        }),
+        Some(found) if found >= 0 => Ok(found),
+        _ => Err(StoreError::NotAStudy { place }),
+    }
+}
+
+/// Leads the tables from version `from` to the newest, within a transaction.
+pub(super) async fn migrate<DB>(c: &mut DB::Connection, from: i64) -> Result<(), sqlx::Error>
+where
+    DB: Database,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    DB::Arguments: IntoArguments<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    for (i, steps) in MIGRATIONS.iter().enumerate().skip(from as usize) {
+        for sql in *steps {
+            sqlx::query(*sql).execute(&mut *c).await?;
+        }
+        sqlx::query("UPDATE mnas_store SET version = $1")
+            .bind(i as i64 + 1)
+            .execute(&mut *c)
+            .await?;
+    }
+    Ok(())
+}
+
+/// One event as the table holds it.
+pub(super) struct EventRow {
+    seq: i64,
+    key: Key,
+    body: String,
+    snapshot: Option<String>,
+}
+
+/// The rows of events that follow position `last`.
+pub(super) fn rows(events: &[Event], last: u64) -> Result<Vec<EventRow>, StoreError> {
+    let row = |(event, seq): (&Event, u64)| {
+        let (event, snapshot) = split_snapshot(event);
+        let key = Key::of(&event);
+        let body = serde_json::to_string(&event).map_err(|source| StoreError::Encode {
+            kind: key.kind,
+            source,
+        })?;
+        Ok(EventRow {
+            seq: seq as i64,
+            key,
+            body,
+            snapshot,
+        })
+    };
+    events.iter().zip(last + 1..).map(row).collect()
+}
+
+/// Writes rows, and drops snapshots that nothing needs any more, within a transaction.
+pub(super) async fn insert<DB>(
+    c: &mut DB::Connection,
+    time_ms: u64,
+    rows: &[EventRow],
+) -> Result<(), sqlx::Error>
+where
+    DB: Database,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    DB::Arguments: IntoArguments<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+    Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
+    for<'q> &'q str: Encode<'q, DB> + Type<DB>,
+{
+    for row in rows {
+        sqlx::query(
+            "INSERT INTO events (seq, time_ms, kind, trial, attempt, batch, body)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(row.seq)
+        .bind(time_ms as i64)
+        .bind(row.key.kind)
+        .bind(row.key.trial.map(|t| t as i64))
+        .bind(row.key.attempt.map(i64::from))
+        .bind(row.key.batch.map(i64::from))
+        .bind(row.body.as_str())
+        .execute(&mut *c)
+        .await?;
+        if let Some(snapshot) = &row.snapshot {
+            sqlx::query("INSERT INTO snapshots (seq, body) VALUES ($1, $2)")
+                .bind(row.seq)
+                .bind(snapshot.as_str())
+                .execute(&mut *c)
+                .await?;
+        }
+    }
+    if rows.iter().all(|row| row.snapshot.is_none()) {
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM snapshots WHERE seq NOT IN
+         (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT $1)",
+    )
+    .bind(SNAPSHOTS_KEPT as i64)
+    .execute(&mut *c)
+    .await?;
+    Ok(())
+}
+
+/// Position, time, event and snapshot as read.
+pub(super) type ReadRow = (i64, i64, String, Option<String>);
+
+/// Rows of events from position `seq` on.
+pub(super) async fn read<DB>(c: &mut DB::Connection, seq: u64) -> Result<Vec<ReadRow>, sqlx::Error>
+where
+    DB: Database,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    DB::Arguments: IntoArguments<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+    ReadRow: for<'r> FromRow<'r, DB::Row>,
+{
+    sqlx::query_as(
+        "SELECT e.seq, e.time_ms, e.body, s.body FROM events e
+         LEFT JOIN snapshots s ON s.seq = e.seq WHERE e.seq >= $1 ORDER BY e.seq",
+    )
+    .bind(seq as i64)
+    .fetch_all(c)
+    .await
+}
+
+/// The event of a row.
+pub(super) fn stored((seq, time_ms, body, snapshot): ReadRow) -> Result<Stored, StoreError> {
+    let seq = seq as u64;
+    let mut event: Event =
+        serde_json::from_str(&body).map_err(|source| StoreError::Body { seq, source })?;
+    if let Some(snapshot) = snapshot {
+        join_snapshot(&mut event, snapshot);
+    }
+    Ok(Stored {
+        seq,
+        time_ms: time_ms as u64,
+        event,
+    })
+}
