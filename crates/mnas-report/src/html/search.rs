@@ -9,7 +9,7 @@ use crate::view::{Belief, BeliefHistory, State, View};
 use crate::words;
 
 /// The scatter.
-pub(super) fn scatter(view: &View) -> Markup {
+pub(crate) fn scatter(view: &View) -> Markup {
     let chart = responsive((1030.0, 480.0), (360.0, 400.0), |size| {
         scatter::scatter(view, size)
     });
@@ -47,7 +47,7 @@ fn scatter_caption(view: &View) -> String {
 }
 
 /// How the search went.
-pub(super) fn section(view: &View) -> Markup {
+pub(crate) fn section(view: &View) -> Markup {
     let rewards = responsive((500.0, 320.0), (360.0, 320.0), |s| reward::rewards(view, s));
     let histogram = responsive((500.0, 320.0), (360.0, 300.0), |s| {
         latency::histogram(view, s)
