@@ -17,6 +17,7 @@ mod finals;
 mod job;
 mod lock;
 mod plan;
+mod request;
 mod run;
 mod search;
 mod session;
@@ -50,7 +51,7 @@ pub use plan::{
 };
 pub use run::{Extend, Rig, RunEnv, Summary, create, run, run_on};
 pub use stop::Stop;
-pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
+pub use store::{Light, Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
 pub use update::{Phase, Update};
 pub use view::{
     OpenNetError, OpenedNet, best, fold, load, open_net, plan as plan_of, weights_path, winner,

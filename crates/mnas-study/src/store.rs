@@ -31,6 +31,15 @@ pub struct Stored {
     pub event: Event,
 }
 
+/// An event without its latency samples, for readers that only follow a study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Light {
+    /// The event; the samples of a trial's latency are left out.
+    pub stored: Stored,
+    /// How many samples were left out.
+    pub samples: u32,
+}
+
 /// An append-only list of events. One process writes; any number read.
 pub trait Store: Send {
     /// Appends all events or none, and returns the position of the last. Once this returns, the

@@ -6,6 +6,8 @@ use crate::output::Output;
 use crate::registry::Registry;
 
 pub(crate) mod cost;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod device;
 mod eval;
 mod export;
@@ -25,6 +27,8 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Search(args) => search::search(args, registry, out),
         Command::Resume(args) => search::resume(args, out),
         Command::Report(args) => report::run(args, out),
+        #[cfg(feature = "dashboard")]
+        Command::Dashboard(args) => dashboard::run(args, out),
         Command::Train(args) => train::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Predict(args) => predict::run(args, out),

@@ -18,7 +18,7 @@ use super::{Options, StudyAccess};
 /// Connections at a time; each live page holds one.
 const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take to send a request's head, or stay silent between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
 /// Longest request head.
 const HEAD_BYTES: usize = 16 * 1024;
 /// How long a connection is used; live pages connect again by themselves.

@@ -1,14 +1,15 @@
 //! Events in a SQLite file. The SQL is kept to what PostgreSQL understands too.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mnas_search::Event;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio::runtime::Runtime;
 
-use super::{Key, SNAPSHOTS_KEPT, Store, StoreError, Stored, join_snapshot, split_snapshot};
+use super::{Key, Light, SNAPSHOTS_KEPT, Store, StoreError, Stored, join_snapshot, split_snapshot};
 
 /// The store's versions: entry `i` leads from version `i` to `i + 1`. Entries are never edited.
 const MIGRATIONS: &[&[&str]] = &[&[
@@ -253,6 +254,83 @@ impl Sqlite {
     }
 }
 
+/// The key of latency samples in an event. A quotation mark inside a text is escaped, so this can't
+/// begin anywhere else.
+const SAMPLES: &str = "\"samples_ms\":[";
+
+/// Cuts latency samples out of an event's JSON: reading them takes ten times as long as the rest.
+fn without_samples(body: &str) -> (Cow<'_, str>, u32) {
+    let Some(start) = body.find(SAMPLES).map(|at| at + SAMPLES.len()) else {
+        return (body.into(), 0);
+    };
+    // An array of numbers ends at the first bracket.
+    let Some(len) = body[start..].find(']') else {
+        return (body.into(), 0);
+    };
+    let (list, rest) = body[start..].split_at(len);
+    let commas = list.bytes().filter(|b| *b == b',').count() as u32;
+    let samples = commas + u32::from(!list.trim().is_empty());
+    (format!("{}{rest}", &body[..start]).into(), samples)
+}
+
+impl Sqlite {
+    /// At most `most` events from position `seq` on, in order, those of trials without their latency
+    /// samples, and none with a controller's snapshot.
+    ///
+    /// # Errors
+    /// As [`Store::read_from`].
+    pub fn read_light(&mut self, seq: u64, most: u32) -> Result<Vec<Light>, StoreError> {
+        let rows = self.block(async |c: &mut SqliteConnection| {
+            sqlx::query("SELECT seq, time_ms, body, kind FROM events WHERE seq >= $1 ORDER BY seq LIMIT $2")
+                .bind(seq as i64)
+                .bind(i64::from(most))
+                .fetch_all(c)
+                .await
+        })?;
+        let light = |r: &SqliteRow| {
+            let body: String = get(&self.path, r, 2)?;
+            let (body, samples) = match get::<String>(&self.path, r, 3)?.as_str() {
+                "finished" => without_samples(&body),
+                _ => (body.as_str().into(), 0),
+            };
+            let stored = stored(&self.path, r, &body)?;
+            Ok(Light { stored, samples })
+        };
+        rows.iter().map(light).collect()
+    }
+
+    /// The events of one trial and of its batch, in order.
+    ///
+    /// # Errors
+    /// As [`Store::read_from`].
+    pub fn read_trial(&mut self, trial: u64, batch: u32) -> Result<Vec<Stored>, StoreError> {
+        let rows = self.block(async |c: &mut SqliteConnection| {
+            sqlx::query(
+                "SELECT seq, time_ms, body FROM events
+                 WHERE (kind IN ('finished', 'retried') AND trial = $1)
+                 OR (kind IN ('proposed', 'observed') AND batch = $2) ORDER BY seq",
+            )
+            .bind(trial as i64)
+            .bind(i64::from(batch))
+            .fetch_all(c)
+            .await
+        })?;
+        let read = |r: &SqliteRow| stored(&self.path, r, &get::<String>(&self.path, r, 2)?);
+        rows.iter().map(read).collect()
+    }
+}
+
+/// A row of position, time and a body that is given apart.
+fn stored(path: &Path, row: &SqliteRow, body: &str) -> Result<Stored, StoreError> {
+    let seq = get::<i64>(path, row, 0)? as u64;
+    let event = serde_json::from_str(body).map_err(|source| StoreError::Body { seq, source })?;
+    Ok(Stored {
+        seq,
+        time_ms: get::<i64>(path, row, 1)? as u64,
+        event,
+    })
+}
+
 impl Store for Sqlite {
     fn append(&mut self, time_ms: u64, events: &[Event]) -> Result<u64, StoreError> {
         let rows = events
@@ -280,23 +358,16 @@ impl Store for Sqlite {
             .fetch_all(c)
             .await
         })?;
-        let stored = |r: &sqlx::sqlite::SqliteRow| {
-            let seq = get::<i64>(&self.path, r, 0)? as u64;
-            let body: String = get(&self.path, r, 2)?;
-            let mut event =
-                serde_json::from_str(&body).map_err(|source| StoreError::Body { seq, source })?;
+        let whole = |r: &SqliteRow| {
+            let mut stored = stored(&self.path, r, &get::<String>(&self.path, r, 2)?)?;
             if let Some(snapshot) = get::<Option<String>>(&self.path, r, 3)? {
-                join_snapshot(&mut event, snapshot);
+                join_snapshot(&mut stored.event, snapshot);
             }
-            Ok(Stored {
-                seq,
-                time_ms: get::<i64>(&self.path, r, 1)? as u64,
-                event,
-            })
+            Ok(stored)
         };
         let events = rows
             .iter()
-            .map(stored)
+            .map(whole)
             .collect::<Result<Vec<_>, StoreError>>()?;
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
         Ok(events)
@@ -379,7 +450,7 @@ async fn write(
     tx.commit().await
 }
 
-fn get<'r, T>(path: &Path, row: &'r sqlx::sqlite::SqliteRow, i: usize) -> Result<T, StoreError>
+fn get<'r, T>(path: &Path, row: &'r SqliteRow, i: usize) -> Result<T, StoreError>
 where
     T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
 {
