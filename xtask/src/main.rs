@@ -13,8 +13,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str =
-    "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | screenshots | cluster-test NAME";
+const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | screenshots | cluster-test NAME";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -87,7 +86,16 @@ fn screenshots() -> Result<()> {
     let folder = root.context("no workspace folder")?.join("docs/dashboard");
     std::fs::create_dir_all(&folder)?;
     let folder = ("MNAS_SCREENSHOTS".into(), folder.display().to_string());
-    let test = ["test", "-p", "mnas", "--test", "dashboard", "pictures", "--", "--nocapture"];
+    let test = [
+        "test",
+        "-p",
+        "mnas",
+        "--test",
+        "dashboard",
+        "pictures",
+        "--",
+        "--nocapture",
+    ];
     cargo(&test, &[folder])
 }
 

@@ -48,7 +48,7 @@ pub fn html(view: &View) -> String {
                     (search::scatter(view))
                     (tables::finals(view))
                     (winner::section(view))
-                    (search::section(view))
+                    (search::section(view, false))
                     (tables::trials(view))
                     (tables::failures(view))
                     (provenance(view))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mnas_study::{Sqlite, Store, StudyDir};
 
+#[allow(dead_code, reason = "each program uses its part")]
 #[path = "../../mnas-report/src/sample.rs"]
 mod sample;
 

@@ -7,13 +7,16 @@
 
 #[path = "dashboard/browser.rs"]
 mod browser;
+#[allow(dead_code, reason = "each test program uses its part")]
 mod common;
+#[allow(dead_code, reason = "each test program uses its part")]
 #[path = "../../mnas-report/src/sample.rs"]
 mod sample;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
 use browser::Browser;
 use mnas_search::Event;
@@ -133,7 +136,10 @@ fn a_live_study_grows_on_the_page_and_obeys_its_buttons() {
     let after = browser.eval(dots).as_u64().unwrap();
     assert!(after > before, "{after} dots after {before}");
     assert_eq!(browser.eval("window.notReloaded"), true);
-    assert_eq!(browser.eval("document.querySelector('#beliefs').open"), true);
+    assert_eq!(
+        browser.eval("document.querySelector('#beliefs').open"),
+        true
+    );
 
     // Promote a trial on its page, then stop the search.
     let (done, _) = telling(&events);
@@ -166,9 +172,20 @@ fn every_page_is_drawn_and_works() {
     browser.eval("document.querySelectorAll('details').forEach((d) => d.open = true)");
     let names = charts(&mut browser, "the overview");
     for name in [
-        "scatter", "reward", "latency", "entropy", "importance", "belief", "strip", "curve", "blocks",
+        "scatter",
+        "reward",
+        "latency",
+        "entropy",
+        "importance",
+        "belief",
+        "strip",
+        "curve",
+        "blocks",
     ] {
-        assert!(names.iter().any(|n| n.contains(name)), "no {name} in {names:?}");
+        assert!(
+            names.iter().any(|n| n.contains(name)),
+            "no {name} in {names:?}"
+        );
     }
 
     // A dot leads to its trial.
@@ -182,7 +199,10 @@ fn every_page_is_drawn_and_works() {
     browser.open(&shown.at(&format!("/trial/{done}")));
     let names = charts(&mut browser, "a trial");
     for name in ["curve", "strip", "blocks"] {
-        assert!(names.iter().any(|n| n.contains(name)), "no {name} in {names:?}");
+        assert!(
+            names.iter().any(|n| n.contains(name)),
+            "no {name} in {names:?}"
+        );
     }
     browser.eval("document.querySelector('#layers').open = true");
     assert!(browser.text("#layers").contains("classifier"));
@@ -209,13 +229,20 @@ fn every_page_is_drawn_and_works() {
         browser.eval("document.querySelector('th[aria-sort]').ariaSort"),
         "ascending"
     );
-    browser.eval("[...document.querySelectorAll('#rows input')].slice(0, 3).forEach((i) => i.click())");
+    browser.eval(
+        "[...document.querySelectorAll('#rows input')].slice(0, 3).forEach((i) => i.click())",
+    );
     browser.follow("document.querySelector('form[action=\"/compare\"] button').click()");
     assert_eq!(
         browser.eval("document.querySelectorAll('.compare thead th').length"),
         4
     );
-    assert!(browser.eval("document.querySelectorAll('.differs').length").as_u64() > Some(2));
+    assert!(
+        browser
+            .eval("document.querySelectorAll('.differs').length")
+            .as_u64()
+            > Some(2)
+    );
     charts(&mut browser, "a comparison");
 
     // Dark by choice, kept on the next page; then by the system.
@@ -282,7 +309,10 @@ fn no_page_has_a_serious_fault_of_accessibility() {
             );
             assert_eq!(found, serde_json::json!([]), "{path} at {width}, {scheme}");
             let wide = browser.eval("document.documentElement.scrollWidth");
-            assert!(wide.as_u64() <= Some(width.into()), "{path} is {wide} wide at {width}");
+            assert!(
+                wide.as_u64() <= Some(width.into()),
+                "{path} is {wide} wide at {width}"
+            );
         }
     }
 }
@@ -315,7 +345,10 @@ fn pictures_for_the_documentation() {
     browser.open(&shown.url);
     let pages = [
         ("overview", "/".to_string()),
-        ("trials", "/trials?q=front&sort=accuracy&order=down".to_string()),
+        (
+            "trials",
+            "/trials?q=front&sort=accuracy&order=down".to_string(),
+        ),
         ("trial", format!("/trial/{done}")),
         ("compare", format!("/compare?t={done}&t=9&t=20")),
     ];
@@ -331,5 +364,80 @@ fn pictures_for_the_documentation() {
             let file = Path::new(&folder).join(format!("{name}-{width}{suffix}.png"));
             std::fs::write(file, &browser.picture().png).unwrap();
         }
+    }
+}
+
+/// Not a test of its own but a measurement, as in
+/// `MNAS_DASHBOARD_TRIALS=100000 cargo test --release -p mnas --test dashboard figures -- --nocapture`.
+#[test]
+fn figures_of_a_large_study() {
+    let trials = std::env::var("MNAS_DASHBOARD_TRIALS").map(|n| n.parse().unwrap());
+    let Ok(trials) = trials else {
+        eprintln!("skipped: figures of a large study (no MNAS_DASHBOARD_TRIALS, a number)");
+        return;
+    };
+    let Some(mut browser) = Browser::start("figures of a large study") else {
+        return;
+    };
+    // The last batches come in while the page is looked at.
+    let events = sample(trials, false);
+    let starts: Vec<usize> = (0..events.len())
+        .filter(|i| matches!(events[*i], Event::Proposed { .. }))
+        .collect();
+    let first_late = starts[starts.len() - 6];
+    let started = Instant::now();
+    let mut shown = Shown::new(&events[..first_late]);
+    let written = started.elapsed();
+    let drawn = "document.querySelector('#plane .scatter') && document.querySelector('#said').textContent == 'live'";
+    let asked = Instant::now();
+    browser.open(&shown.url);
+    browser.until(drawn);
+    println!(
+        "{} events written and the server started in {:.2} s",
+        first_late,
+        written.as_secs_f64()
+    );
+    println!(
+        "first view of a server just started: {} ms",
+        asked.elapsed().as_millis()
+    );
+    let asked = Instant::now();
+    browser.open(&shown.at("/"));
+    browser.until(drawn);
+    println!("the same view again: {} ms", asked.elapsed().as_millis());
+    for batch in starts[starts.len() - 6..].windows(2) {
+        let proposed = events[batch[0]..batch[1]].to_vec();
+        let Event::Proposed { batch: number, .. } = &proposed[0] else {
+            unreachable!("batches begin with their proposals");
+        };
+        let news = format!(
+            "document.querySelector('#happened').innerText.includes('Batch {number}: learnt from')"
+        );
+        let asked = Instant::now();
+        shown.append(&proposed);
+        browser.until(&news);
+        println!(
+            "a batch of {} events shown in {} ms",
+            proposed.len(),
+            asked.elapsed().as_millis()
+        );
+    }
+    for path in [
+        "/trials",
+        "/trials?q=front&sort=reward&order=down",
+        "/trials?q=k5+se0.25&sort=latency&page=40",
+        "/trial/5",
+    ] {
+        let asked = Instant::now();
+        browser.open(&shown.at(path));
+        browser.until("document.querySelector('h1')");
+        println!("{path}: {} ms", asked.elapsed().as_millis());
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", shown.server.id())).unwrap();
+    for line in status
+        .lines()
+        .filter(|l| l.starts_with("VmHWM") || l.starts_with("VmRSS"))
+    {
+        println!("server {line}");
     }
 }

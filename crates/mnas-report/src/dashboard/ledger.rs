@@ -21,7 +21,9 @@ pub(super) struct Ledger {
     touched: BTreeSet<u64>,
     /// The last events with their times, the newest first.
     last: VecDeque<(u64, String)>,
+    /// Events taken in, and those of them that the view shows.
     seq: u64,
+    shown: u64,
     /// Whether the final round of the trials there are has begun.
     final_begun: bool,
 }
@@ -85,6 +87,7 @@ impl Ledger {
             place(&mut trials, id, shown);
         }
         self.view = Some(View::with_trials(study, trials));
+        self.shown = self.seq;
     }
 
     /// The view, once there is an event.
@@ -97,9 +100,9 @@ impl Ledger {
         self.study.as_ref()
     }
 
-    /// Events taken in.
-    pub(super) fn seq(&self) -> u64 {
-        self.seq
+    /// Events that the view shows.
+    pub(super) fn shown(&self) -> u64 {
+        self.shown
     }
 
     /// The last events with their times, the newest first.

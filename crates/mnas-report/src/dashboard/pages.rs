@@ -115,6 +115,10 @@ pub(super) fn script() -> String {
 
 /// The address of a comparison.
 fn comparison(trials: &[u64]) -> String {
-    let list: Vec<String> = trials.iter().take(query::COMPARED).map(|t| format!("t={t}")).collect();
+    let list: Vec<String> = trials
+        .iter()
+        .take(query::COMPARED)
+        .map(|t| format!("t={t}"))
+        .collect();
     format!("/compare?{}", list.join("&"))
 }

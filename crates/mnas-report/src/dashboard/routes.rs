@@ -63,8 +63,8 @@ impl App {
 
     /// What pages compare to know whether they are current.
     pub(super) fn state(&self) -> String {
-        let (seq, version) = (read(&self.ledger).seq(), read(&self.notes).version);
-        format!("{seq}.{version}")
+        let (shown, version) = (read(&self.ledger).shown(), read(&self.notes).version);
+        format!("{shown}.{version}")
     }
 
     pub(super) fn tell(&self) {
@@ -107,10 +107,7 @@ fn page(markup: Markup) -> Response {
 }
 
 /// Draws on a thread that may take its time.
-async fn draw(
-    app: Arc<App>,
-    work: impl FnOnce(&App) -> Response + Send + 'static,
-) -> Response {
+async fn draw(app: Arc<App>, work: impl FnOnce(&App) -> Response + Send + 'static) -> Response {
     match tokio::task::spawn_blocking(move || work(&app)).await {
         Ok(response) => response,
         Err(e) => {
@@ -273,11 +270,9 @@ async fn act(
     back: String,
     action: impl FnOnce(&mut dyn StudyAccess) -> Result<(), String> + Send + 'static,
 ) -> Response {
-    draw(app, move |app| {
-        match action(&mut **lock(&app.access)) {
-            Ok(()) => Redirect::to(&back).into_response(),
-            Err(trouble) => plain(StatusCode::CONFLICT, format!("{trouble}\n")),
-        }
+    draw(app, move |app| match action(&mut **lock(&app.access)) {
+        Ok(()) => Redirect::to(&back).into_response(),
+        Err(trouble) => plain(StatusCode::CONFLICT, format!("{trouble}\n")),
     })
     .await
 }

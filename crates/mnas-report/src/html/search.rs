@@ -46,8 +46,8 @@ fn scatter_caption(view: &View) -> String {
     text
 }
 
-/// How the search went.
-pub(crate) fn section(view: &View) -> Markup {
+/// How the search went; `open` shows what the controller believed at once.
+pub(crate) fn section(view: &View, open: bool) -> Markup {
     let rewards = responsive((500.0, 320.0), (360.0, 320.0), |s| reward::rewards(view, s));
     let histogram = responsive((500.0, 320.0), (360.0, 300.0), |s| {
         latency::histogram(view, s)
@@ -75,7 +75,7 @@ pub(crate) fn section(view: &View) -> Markup {
                 } }
             }
             (importances(view))
-            (histories(&view.belief_history))
+            (histories(&view.belief_history, open))
             (beliefs(&view.beliefs))
         }
     }
@@ -104,12 +104,12 @@ fn importances(view: &View) -> Markup {
 }
 
 /// What the controller would have chosen, decision by decision, over the trials.
-fn histories(list: &[BeliefHistory]) -> Markup {
+fn histories(list: &[BeliefHistory], open: bool) -> Markup {
     let Some(last) = list.first().and_then(|h| h.moments.last()) else {
         return html! {};
     };
     html! {
-        details id="beliefs" {
+        details id="beliefs" open[open] {
             summary { "What the controller would have chosen, over the trials (" (count(list.len() as u64, "decision")) ")" }
             p class="note" {
                 "Height is probability, from left to right the trials up to " (last.0) "; the figures are the last."

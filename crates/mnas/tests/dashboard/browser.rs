@@ -88,7 +88,8 @@ impl Browser {
 
     /// Sets the window's size in pixels and whether the system is light or dark.
     pub(crate) fn window(&mut self, width: u32, height: u32, scheme: &str) {
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", size);
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.call("Emulation.setEmulatedMedia", media);
@@ -109,7 +110,11 @@ impl Browser {
     }
 
     fn loaded(&mut self) {
-        while !self.events.iter().any(|e| e["method"] == "Page.loadEventFired") {
+        while !self
+            .events
+            .iter()
+            .any(|e| e["method"] == "Page.loadEventFired")
+        {
             let message = self.socket.read();
             self.events.push(message);
         }
@@ -143,7 +148,8 @@ impl Browser {
 
     /// The whole page as a picture.
     pub(crate) fn picture(&mut self) -> Picture {
-        let script = "[document.documentElement.clientWidth, document.documentElement.scrollHeight]";
+        let script =
+            "[document.documentElement.clientWidth, document.documentElement.scrollHeight]";
         let size = self.eval(script);
         let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
         let how = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
@@ -207,7 +213,10 @@ fn listening(lines: &mut impl BufRead) -> String {
     let mut said = String::new();
     loop {
         let from = said.len();
-        assert!(lines.read_line(&mut said).unwrap() > 0, "no browser: {said}");
+        assert!(
+            lines.read_line(&mut said).unwrap() > 0,
+            "no browser: {said}"
+        );
         if let Some((_, address)) = said[from..].split_once("DevTools listening on ws://") {
             return address.trim().into();
         }
@@ -307,7 +316,9 @@ fn decode(text: &str) -> Vec<u8> {
 
 impl Picture {
     fn of(png: Vec<u8>) -> Self {
-        let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&png))
+            .read_info()
+            .unwrap();
         let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut bytes).unwrap();
         let channels = info.color_type.samples();
@@ -329,7 +340,9 @@ impl Picture {
         let mut colours = std::collections::HashMap::new();
         for y in top..(top + height).min(self.rgb.len() / self.width) {
             for x in left..(left + width).min(self.width) {
-                *colours.entry(self.rgb[y * self.width + x]).or_insert(0usize) += 1;
+                *colours
+                    .entry(self.rgb[y * self.width + x])
+                    .or_insert(0usize) += 1;
             }
         }
         let all: usize = colours.values().sum();

@@ -101,19 +101,25 @@ fn decisions(study: &Study, trials: &[&TrialView]) -> Vec<(String, Vec<String>)>
         choice.map_or("–".to_string(), |c| c.to_string())
     };
     let each = space.decisions().iter().enumerate();
-    each.map(|(i, d)| (d.name.clone(), trials.iter().map(|t| chosen(t, i)).collect()))
-        .collect()
+    each.map(|(i, d)| {
+        (
+            d.name.clone(),
+            trials.iter().map(|t| chosen(t, i)).collect(),
+        )
+    })
+    .collect()
 }
 
 fn charts(view: &View, trials: &[&TrialView], details: &[Detail]) -> Markup {
     let name = |t: &TrialView| format!("trial {}", t.trial);
     let pairs = || trials.iter().zip(details);
-    let curves: Vec<(String, &[CurvePoint])> =
-        pairs().map(|(t, d)| (name(t), &*d.curve)).collect();
+    let curves: Vec<(String, &[CurvePoint])> = pairs().map(|(t, d)| (name(t), &*d.curve)).collect();
     let records: Vec<(String, &LatencyRecord)> = pairs()
         .filter_map(|(t, d)| Some((name(t), d.latency.as_ref()?)))
         .collect();
-    let curve = responsive((500.0, 340.0), (360.0, 320.0), |s| curve::curves(&curves, s));
+    let curve = responsive((500.0, 340.0), (360.0, 320.0), |s| {
+        curve::curves(&curves, s)
+    });
     let strip = strips(view, &records, 500.0);
     html! {
         @if curve.is_some() || strip.is_some() {

@@ -19,11 +19,9 @@ pub(in crate::dashboard) fn page(frame: &Frame, app: &App) -> Markup {
     };
     let body = html! {
         (part("summary", &summary(frame, view)))
-        (part("plane", &html! {
-            (search::scatter(view))
-        }))
+        (part("plane", &search::scatter(view)))
         (part("finalists", &tables::finals(view)))
-        (part("progress", &search::section(view)))
+        (part("progress", &search::section(view, true)))
         (part("winner", &winner::section(view)))
         (part("health", &html! {
             section { h2 { "Devices and workers" } (health(view)) (devices(view)) }
@@ -85,7 +83,10 @@ fn health(view: &View) -> Markup {
     let t = &view.totals;
     let facts = [
         ("Networks without a result yet", t.pending),
-        ("Attempts repeated after a worker or device was lost", t.retries),
+        (
+            "Attempts repeated after a worker or device was lost",
+            t.retries,
+        ),
         ("Networks lost for good", t.lost),
         ("Results that came too late to count", t.stale),
         ("Noisy measurements", t.noisy),

@@ -42,7 +42,9 @@ pub(super) fn detail(app: &App, study: &Study, id: u64) -> Result<Detail, String
             Event::Observed { rewards, .. } => {
                 let given = rewards.iter().find(|r| r.0 == original).and_then(|r| r.1);
                 match given {
-                    Some(reward) => format!("Reward {} given to the controller", significant(reward)),
+                    Some(reward) => {
+                        format!("Reward {} given to the controller", significant(reward))
+                    }
                     None => "Batch learnt from, without this trial".into(),
                 }
             }
@@ -50,7 +52,11 @@ pub(super) fn detail(app: &App, study: &Study, id: u64) -> Result<Detail, String
         };
         detail.events.push((time_ms, said));
         match event {
-            Event::Finished { attempt: a, outcome, .. } if a == attempt => match outcome {
+            Event::Finished {
+                attempt: a,
+                outcome,
+                ..
+            } if a == attempt => match outcome {
                 Outcome::Done(m) => (detail.curve, detail.latency) = (m.curve, Some(m.latency)),
                 Outcome::TooSlow { latency, .. } => detail.latency = Some(latency),
                 _ => {}
@@ -124,9 +130,14 @@ pub(super) fn facts_of(t: &TrialView) -> Vec<(&'static str, String)> {
     let latency = t.latency.as_ref();
     let timed = latency.map(|l| {
         let noisy = if l.noisy { ", noisy" } else { "" };
-        format!("{}, IQR {} ms{noisy}", ms(l.median_ms), significant(l.iqr_ms))
+        format!(
+            "{}, IQR {} ms{noisy}",
+            ms(l.median_ms),
+            significant(l.iqr_ms)
+        )
     });
-    let samples = latency.map(|l| format!("{}; {} kept, {} dropped", l.source, l.samples, l.dropped));
+    let samples =
+        latency.map(|l| format!("{}; {} kept, {} dropped", l.source, l.samples, l.dropped));
     [
         ("Accuracy, short training", t.accuracy.map(percent)),
         ("Latency, median", timed),
@@ -168,11 +179,7 @@ fn actions(frame: &Frame, view: &View, ledger: &Ledger, t: &TrialView) -> Markup
 }
 
 /// Strips of samples of a latency record.
-pub(super) fn strips(
-    view: &View,
-    named: &[(String, &LatencyRecord)],
-    wide: f64,
-) -> Option<Markup> {
+pub(super) fn strips(view: &View, named: &[(String, &LatencyRecord)], wide: f64) -> Option<Markup> {
     let shown: Vec<_> = named
         .iter()
         .map(|(name, l)| (name, search::latency_view(l), &*l.samples_ms))
@@ -188,9 +195,14 @@ pub(super) fn strips(
 
 fn charts(view: &View, detail: &Detail) -> Markup {
     let curves = [("short training".to_string(), &*detail.curve)];
-    let curve = responsive((500.0, 300.0), (360.0, 300.0), |s| curve::curves(&curves, s));
+    let curve = responsive((500.0, 300.0), (360.0, 300.0), |s| {
+        curve::curves(&curves, s)
+    });
     let record = detail.latency.as_ref();
-    let named: Vec<_> = record.map(|l| ("in the search".to_string(), l)).into_iter().collect();
+    let named: Vec<_> = record
+        .map(|l| ("in the search".to_string(), l))
+        .into_iter()
+        .collect();
     let strip = strips(view, &named, 500.0);
     html! {
         @if curve.is_some() || strip.is_some() {
@@ -229,7 +241,9 @@ pub(super) fn architecture(view: &View, spec: &str) -> Option<Architecture> {
 fn layer_costs(view: &View, spec: &str) -> Option<Vec<LayerCost>> {
     let plan = &view.facts.plan;
     let spec: NetSpec = spec.parse().ok()?;
-    let graph = spec.graph(facts::input(plan)?, facts::classes(plan)?).ok()?;
+    let graph = spec
+        .graph(facts::input(plan)?, facts::classes(plan)?)
+        .ok()?;
     Some(cost(&graph).layers)
 }
 
@@ -260,7 +274,9 @@ fn layers(view: &View, spec: &str) -> Markup {
 
 fn final_round(view: &View, f: &FinalView) -> Markup {
     let curves = [("full training".to_string(), &*f.curve)];
-    let curve = responsive((500.0, 300.0), (360.0, 300.0), |s| curve::curves(&curves, s));
+    let curve = responsive((500.0, 300.0), (360.0, 300.0), |s| {
+        curve::curves(&curves, s)
+    });
     let strip = f.latency.as_ref().and_then(|l| {
         responsive((500.0, 0.0), (360.0, 0.0), |s| {
             let rows = [strip_of("in the final round", l, &f.samples_ms)];

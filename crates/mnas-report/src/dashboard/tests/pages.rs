@@ -7,10 +7,16 @@ fn body(server: &Server, path: &str) -> String {
     let (status, answer) = server.get(path);
     assert_eq!(status, 200, "{path}: {answer}");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{head}"
+    );
     well_formed(body, false).unwrap_or_else(|e| panic!("{path}: {e}"));
     for bad in ["style=", "onclick", "<script>", "<style"] {
-        assert!(!body.contains(bad), "{path} has {bad}, which the policy forbids");
+        assert!(
+            !body.contains(bad),
+            "{path} has {bad}, which the policy forbids"
+        );
     }
     body.into()
 }
@@ -19,22 +25,54 @@ fn body(server: &Server, path: &str) -> String {
 fn pages_show_the_study() {
     let server = Server::on(sample(120, true));
     for (path, wanted) in [
-        ("/", vec!["class=\"chart scatter\"", "chart reward", "chart belief", "What happened last", "120 of 120 proposals"]),
-        ("/trials", vec!["120 of 120, page 1 of 3", "href=\"/trial/0\""]),
-        ("/trials?q=front&sort=latency", vec!["aria-sort=\"ascending\"", "front"]),
+        (
+            "/",
+            vec![
+                "class=\"chart scatter\"",
+                "chart reward",
+                "chart belief",
+                "What happened last",
+                "120 of 120 proposals",
+            ],
+        ),
+        (
+            "/trials",
+            vec!["120 of 120, page 1 of 3", "href=\"/trial/0\""],
+        ),
+        (
+            "/trials?q=front&sort=latency",
+            vec!["aria-sort=\"ascending\"", "front"],
+        ),
         ("/trials?q=nothing-like-it", vec!["0 of 120"]),
-        ("/trials?page=99999999999999999999&sort=x&order=y", vec!["120 of 120"]),
+        (
+            "/trials?page=99999999999999999999&sort=x&order=y",
+            vec!["120 of 120"],
+        ),
         ("/trials?page=77", vec!["page 3 of 3"]),
-        ("/trial/3", vec!["<h1>Trial 3</h1>", "Inside a layer", "chart blocks", "Proposed in batch 0"]),
+        (
+            "/trial/3",
+            vec![
+                "<h1>Trial 3</h1>",
+                "Inside a layer",
+                "chart blocks",
+                "Proposed in batch 0",
+            ],
+        ),
         ("/compare", vec!["Name two to four trials"]),
-        ("/compare?t=3&t=4", vec!["Trial 3", "Trial 4", "class=\"differs\""]),
+        (
+            "/compare?t=3&t=4",
+            vec!["Trial 3", "Trial 4", "class=\"differs\""],
+        ),
         ("/compare?t=3%2C4,5+6,7", vec!["Trial 3", "Trial 6"]),
     ] {
         let page = body(&server, path);
         for text in wanted {
             assert!(page.contains(text), "{path} lacks {text}");
         }
-        assert!(page.contains("&lt;garments&gt; &amp; "), "{path}: the name is escaped");
+        assert!(
+            page.contains("&lt;garments&gt; &amp; "),
+            "{path}: the name is escaped"
+        );
     }
     assert!(!body(&server, "/compare?t=3,4,5,6,7").contains("Trial 7"));
     for missing in ["/trial/120", "/trial/x", "/trial/-1", "/nothing"] {
@@ -69,7 +107,11 @@ fn a_page_hears_of_news() {
 fn only_the_owner_acts() {
     let events = sample(24, false);
     let done = events.iter().find_map(|e| match e {
-        Event::Finished { trial, outcome: mnas_search::Outcome::Done(_), .. } => Some(*trial),
+        Event::Finished {
+            trial,
+            outcome: mnas_search::Outcome::Done(_),
+            ..
+        } => Some(*trial),
         _ => None,
     });
     let done = done.unwrap();
@@ -77,7 +119,12 @@ fn only_the_owner_acts() {
     let origin = format!("Origin: http://{}", server.address);
     let cookie = server.cookie();
     let promote = format!("/promote/{done}");
-    let with_button = |headers: &[&str]| server.ask("GET", "/", headers).1.contains("action=\"/stop\"");
+    let with_button = |headers: &[&str]| {
+        server
+            .ask("GET", "/", headers)
+            .1
+            .contains("action=\"/stop\"")
+    };
     assert!(with_button(&[&cookie]) && !with_button(&[]));
     for (path, headers, expected) in [
         ("/stop", vec![], 403),
@@ -85,7 +132,11 @@ fn only_the_owner_acts() {
         ("/stop", vec![&*origin], 403),
         ("/stop", vec![&*cookie, "Origin: null"], 403),
         ("/stop", vec![&*cookie, "Origin: http://evil.example"], 403),
-        ("/stop", vec![&*cookie, &*origin, "Sec-Fetch-Site: cross-site"], 403),
+        (
+            "/stop",
+            vec![&*cookie, &*origin, "Sec-Fetch-Site: cross-site"],
+            403,
+        ),
         ("/promote/99", vec![&*cookie, &*origin], 409),
         ("/promote/x", vec![&*cookie, &*origin], 400),
     ] {
@@ -104,7 +155,14 @@ fn only_the_owner_acts() {
 #[test]
 fn any_other_address_needs_the_token() {
     let server = Server::at("0.0.0.0:0", sample(24, true));
-    for path in ["/", "/trials", "/trial/1", "/report", "/live", "/assets/page.css"] {
+    for path in [
+        "/",
+        "/trials",
+        "/trial/1",
+        "/report",
+        "/live",
+        "/assets/page.css",
+    ] {
         assert_eq!(server.ask("GET", path, &[]).0, 401, "{path}");
     }
     assert_eq!(server.get("/").0, 200);
@@ -141,8 +199,18 @@ fn files_of_the_final_round_and_no_others() {
     std::os::unix::fs::symlink("../../secret", study.join(&named[1])).unwrap();
     let (status, answer) = server.get(&format!("/file/{}", named[0]));
     assert_eq!(status, 200, "{answer}");
-    assert!(answer.ends_with("weights") && answer.contains("attachment"), "{answer}");
-    for path in [&*named[1], &*named[2], "study.db", "../secret", "%2e%2e/secret", "..%2fsecret"] {
+    assert!(
+        answer.ends_with("weights") && answer.contains("attachment"),
+        "{answer}"
+    );
+    for path in [
+        &*named[1],
+        &*named[2],
+        "study.db",
+        "../secret",
+        "%2e%2e/secret",
+        "..%2fsecret",
+    ] {
         assert_eq!(server.get(&format!("/file/{path}")).0, 404, "{path}");
     }
 }
