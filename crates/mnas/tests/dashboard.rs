@@ -362,7 +362,7 @@ fn pictures_for_the_documentation() {
             browser.until("document.querySelector('h1') && document.querySelector('#said').textContent == 'live'");
             let suffix = if scheme == "dark" { "-dark" } else { "" };
             let file = Path::new(&folder).join(format!("{name}-{width}{suffix}.png"));
-            std::fs::write(file, &browser.picture().png).unwrap();
+            std::fs::write(file, browser.picture().top(2400)).unwrap();
         }
     }
 }

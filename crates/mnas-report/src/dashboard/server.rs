@@ -17,6 +17,8 @@ use super::{Options, StudyAccess};
 
 /// Connections at a time; each live page holds one.
 const CONNECTIONS_MAX: usize = 256;
+/// Pages drawn at a time; others wait, so that many readers don't take many times the memory.
+const PAGES_AT_A_TIME: usize = 4;
 /// How long a client may take to send a request's head, or stay silent between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 10 });
 /// Longest request head.
@@ -64,6 +66,7 @@ impl Dashboard {
     pub fn bind(options: Options, study: Box<dyn StudyAccess>) -> Result<Self, ServeError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .max_blocking_threads(PAGES_AT_A_TIME)
             .enable_all()
             .build()
             .map_err(ServeError::Runtime)?;

@@ -38,7 +38,6 @@ pub(crate) struct Browser {
 
 /// A picture, 8-bit RGB.
 pub(crate) struct Picture {
-    pub(crate) png: Vec<u8>,
     width: usize,
     rgb: Vec<[u8; 3]>,
 }
@@ -329,7 +328,6 @@ impl Picture {
         Self {
             width: info.width as usize,
             rgb,
-            png,
         }
     }
 
@@ -348,6 +346,20 @@ impl Picture {
         let all: usize = colours.values().sum();
         let most = colours.values().max().copied().unwrap_or(0);
         (1.0 - most as f64 / all.max(1) as f64, colours.len())
+    }
+
+    /// The upper part of the picture, at most so many pixels high, as a small PNG file.
+    pub(crate) fn top(&self, height: usize) -> Vec<u8> {
+        let height = height.min(self.rgb.len() / self.width);
+        let mut file = vec![];
+        let mut encoder = png::Encoder::new(&mut file, self.width as u32, height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_compression(png::Compression::High);
+        let mut writer = encoder.write_header().unwrap();
+        let bytes = self.rgb[..self.width * height].as_flattened();
+        writer.write_image_data(bytes).unwrap();
+        writer.finish().unwrap();
+        file
     }
 
     /// The colour of a pixel.
