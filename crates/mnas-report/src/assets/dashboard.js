@@ -1,9 +1,11 @@
 "use strict";
 // A live page: told of news, it fetches itself again and puts changed parts in place.
 (() => {
-  const parts = () => document.querySelectorAll("[data-live]");
+  const parts = (root) => [...root.querySelectorAll("[data-live]")];
+  const ids = (root) => parts(root).map((part) => part.id).join();
   const served = new Map();
-  for (const part of parts()) served.set(part.id, part.innerHTML);
+  const serve = (root) => { for (const part of parts(root)) served.set(part.id, part.innerHTML); };
+  serve(document);
   const said = document.getElementById("said");
 
   // Puts a part in place and keeps what the reader did: opened details, ticks, focus.
@@ -29,11 +31,17 @@
       const answer = await fetch(location.href, { credentials: "same-origin" });
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        for (const part of parts()) {
-          const fresh = page.getElementById(part.id);
-          if (!fresh || served.get(part.id) === fresh.innerHTML) continue;
-          served.set(part.id, fresh.innerHTML);
-          put(part, fresh);
+        if (ids(page) !== ids(document)) {
+          // The first events of a study: the page has other parts now.
+          serve(page);
+          put(document.getElementById("main"), page.getElementById("main"));
+        } else {
+          for (const part of parts(document)) {
+            const fresh = page.getElementById(part.id);
+            if (served.get(part.id) === fresh.innerHTML) continue;
+            served.set(part.id, fresh.innerHTML);
+            put(part, fresh);
+          }
         }
         document.title = page.title;
         document.body.dataset.seq = page.body.dataset.seq;
@@ -53,19 +61,16 @@
   }
 
   // Filtering while typing; without script the form's button does it.
-  const form = document.getElementById("filter-form");
-  if (form) {
-    let timer = 0;
-    form.addEventListener("input", () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        const query = new URLSearchParams(new FormData(form));
-        query.delete("page");
-        history.replaceState(null, "", "?" + query);
-        refresh();
-      }, 150);
-    });
-  }
+  let timer = 0;
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("#filter-form");
+    if (!form) return;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      history.replaceState(null, "", "?" + new URLSearchParams(new FormData(form)));
+      refresh();
+    }, 150);
+  });
 
   // Light, dark, or as the system has it; the server writes the choice into the page.
   const theme = document.getElementById("theme");
