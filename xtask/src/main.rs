@@ -2,19 +2,20 @@
 //!
 //! `cargo xtask ci` is everything CI runs: house rules, format, lints, documentation, and tests with
 //! their oracles. `cargo xtask test` is the tests alone. `cargo xtask cluster-test NAME` runs studies on a
-//! real cluster. Nothing needs installing: what is absent is skipped by name.
+//! real cluster. `cargo xtask screenshots` makes the pictures of the dashboard in docs/dashboard. Nothing
+//! needs installing: what is absent is skipped by name.
 
 mod arm;
 mod cluster;
 mod oracle;
 mod tidy;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str =
-    "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | cluster-test NAME";
+const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | screenshots | cluster-test NAME";
 
 /// What the tests build beside the default: it needs a PostgreSQL server only to do more than skip.
 const FEATURES: [&str; 2] = ["--features", "mnas/postgres"];
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("tidy") => tidy::check(),
         Some("docs") => docs(),
+        Some("screenshots") => screenshots(),
         Some("cluster-test") => cluster::test(rest),
         _ => Err(anyhow::anyhow!(USAGE)),
     };
@@ -85,6 +87,25 @@ fn test(filter: &[String]) -> Result<()> {
         &["test", "--workspace", "--all-targets", "--no-fail-fast"]
     };
     cargo(&[runner, &FEATURES, &filter].concat(), &envs)
+}
+
+/// Pictures of the dashboard's pages, taken by its browser test.
+fn screenshots() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let folder = root.context("no workspace folder")?.join("docs/dashboard");
+    std::fs::create_dir_all(&folder)?;
+    let folder = ("MNAS_SCREENSHOTS".into(), folder.display().to_string());
+    let test = [
+        "test",
+        "-p",
+        "mnas",
+        "--test",
+        "dashboard",
+        "pictures",
+        "--",
+        "--nocapture",
+    ];
+    cargo(&test, &[folder])
 }
 
 fn lint() -> Result<()> {

@@ -66,12 +66,14 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Paths of the inference engines' libraries inside the environment.
+/// Paths of the inference engines' libraries, and of the accessibility checker's script, inside the
+/// environment.
 fn libraries(python: &Path) -> Vec<(String, String)> {
     const SCRIPT: &str = "import sysconfig, glob, os\n\
         p = sysconfig.get_paths()['platlib']\n\
         for name, pattern in (('MNAS_LITERT_LIB', 'ai_edge_litert/libLiteRt.so'), \
-        ('MNAS_ORT_LIB', 'onnxruntime/capi/libonnxruntime.so.*')):\n\
+        ('MNAS_ORT_LIB', 'onnxruntime/capi/libonnxruntime.so.*'), \
+        ('MNAS_AXE', 'axe_core_python/axe.min.js')):\n\
         \x20   for f in sorted(glob.glob(os.path.join(p, pattern)))[:1]: print(name + '=' + f)\n";
     let Ok(out) = Command::new(python).args(["-c", SCRIPT]).output() else {
         return vec![];

@@ -95,6 +95,34 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// A time in milliseconds since 1970 as `2026-11-24 08:53:05`, in UTC. Days to dates after Howard Hinnant, "chrono-compatible low-level date
+/// algorithms".
+#[cfg(feature = "dashboard")]
+pub(crate) fn utc(time_ms: u64) -> String {
+    let seconds = time_ms / 1000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that a leap day is the last of its year.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +161,20 @@ mod tests {
         ];
         for (got, want) in cases {
             assert_eq!(got, want);
+        }
+    }
+
+    #[cfg(feature = "dashboard")]
+    #[test]
+    fn known_times() {
+        for (time_ms, text) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_400_000, "2000-02-29 00:00:00"),
+            (1_709_251_199_999, "2024-02-29 23:59:59"),
+            (1_795_510_385_250, "2026-11-24 08:53:05"),
+            (4_107_542_400_000, "2100-03-01 00:00:00"),
+        ] {
+            assert_eq!(utc(time_ms), text);
         }
     }
 }

@@ -10,11 +10,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(crate) mod check;
 pub(crate) mod palette;
 mod policy;
-mod search;
+pub(crate) mod search;
 pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
-mod winner;
+pub(crate) mod winner;
 
 use crate::format::{count, ms, percent, si, significant, thousands};
 use crate::plot::CHART_CSS;
@@ -22,8 +22,8 @@ use crate::provenance::origins;
 use crate::view::View;
 use crate::words;
 
-const PAGE_CSS: &str = include_str!("assets/page.css");
-const PAGE_JS: &str = include_str!("assets/page.js");
+pub(crate) const PAGE_CSS: &str = include_str!("assets/page.css");
+pub(crate) const PAGE_JS: &str = include_str!("assets/page.js");
 
 /// The page. About 150 KB for 200 trials and under 3 MB for 10,000, of which it lists the best
 /// thousand; `mnas report --json` has them all.
@@ -48,7 +48,7 @@ pub fn html(view: &View) -> String {
                     (search::scatter(view))
                     (tables::finals(view))
                     (winner::section(view))
-                    (search::section(view))
+                    (search::section(view, false))
                     (tables::trials(view))
                     (tables::failures(view))
                     (provenance(view))
@@ -94,7 +94,7 @@ fn top(view: &View) -> Markup {
 }
 
 /// The winner's numbers, large.
-fn key_figures(view: &View) -> Markup {
+pub(crate) fn key_figures(view: &View) -> Markup {
     let Some(w) = &view.winner else {
         return html! {};
     };
@@ -134,12 +134,12 @@ fn key_figures(view: &View) -> Markup {
 }
 
 /// Where each kind of number comes from, and the whole plan.
-fn provenance(view: &View) -> Markup {
+pub(crate) fn provenance(view: &View) -> Markup {
     let plan = serde_json::to_string_pretty(&view.facts.plan).unwrap_or_default();
     html! {
         section id="where" {
             h2 { "Where each number came from" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table class="origins" {
                     caption { "What each kind of number on this page rests on." }
                     tbody {
@@ -161,13 +161,13 @@ fn provenance(view: &View) -> Markup {
 }
 
 /// How steady each source of latencies was in the search.
-fn devices(view: &View) -> Markup {
+pub(crate) fn devices(view: &View) -> Markup {
     if view.devices.is_empty() {
         return html! {};
     }
     html! {
         h3 id="devices" { "Devices" }
-        div class="scroll" {
+        div class="scroll" tabindex="0" {
             table {
                 caption {
                     "Sources of latencies in the search. Spread is the median over the networks of the interquartile range as a share of the median."
@@ -194,7 +194,7 @@ fn devices(view: &View) -> Markup {
 
 /// A chart for wide windows and the same chart for narrow ones: text keeps its size in both, which
 /// scaling one picture would not.
-fn responsive(
+pub(crate) fn responsive(
     wide: (f64, f64),
     narrow: (f64, f64),
     draw: impl Fn((f64, f64)) -> Option<Markup>,
@@ -206,7 +206,7 @@ fn responsive(
 }
 
 /// A sentence whose numbers stay with their units.
-fn unbroken(text: &str) -> String {
+pub(crate) fn unbroken(text: &str) -> String {
     text.replace(" ms", "\u{a0}ms")
         .replace(" %", "\u{a0}%")
         .replace(" s,", "\u{a0}s,")

@@ -14,6 +14,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod figures;
 mod format;
 mod html;
@@ -23,6 +25,8 @@ mod text;
 mod view;
 mod words;
 
+#[cfg(feature = "dashboard")]
+pub use dashboard::{Dashboard, News, Options, ServeError, Standing, StudyAccess};
 pub use figures::figures;
 pub use html::html;
 pub use plot::calibration::{Prediction, calibration_chart};

@@ -3,7 +3,6 @@
 //! Colours are classes of one style sheet (`assets/chart.css`) whose variables follow light and
 //! dark; [`standalone`] writes the light ones out for files.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use maud::{Markup, PreEscaped, Render, html};
@@ -244,16 +243,14 @@ const CELL: f64 = 2.0;
 /// where dots lie on dots the colour deepens. Dots that fall into one cell are drawn once per step
 /// of density, so that a hundred thousand take hardly more room than ten thousand.
 pub(crate) fn crowd(points: &[(f64, f64)]) -> Markup {
-    let mut cells: BTreeMap<(i32, i32), u32> = BTreeMap::new();
-    for (x, y) in points {
-        let cell = ((x / CELL).round() as i32, (y / CELL).round() as i32);
-        *cells.entry(cell).or_insert(0) += 1;
-    }
+    let cell = |p: &(f64, f64)| ((p.0 / CELL).round() as i32, (p.1 / CELL).round() as i32);
+    let mut cells: Vec<(i32, i32)> = points.iter().map(cell).collect();
+    cells.sort_unstable();
     let step = |density: u32| {
-        let least = 4u32.pow(density);
-        let dense = cells.iter().filter(move |c| *c.1 >= least);
+        let dense = cells.chunk_by(|a, b| a == b);
         dense
-            .map(|(c, _)| (f64::from(c.0) * CELL, f64::from(c.1) * CELL))
+            .filter(|same| same.len() >= 4usize.pow(density))
+            .map(|same| (f64::from(same[0].0) * CELL, f64::from(same[0].1) * CELL))
             .collect::<Vec<(f64, f64)>>()
     };
     html! {

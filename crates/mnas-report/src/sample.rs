@@ -1,6 +1,8 @@
 //! A made-up study, told as events: for tests and for `examples/synthetic.rs`. Its numbers are
 //! drawn, not measured; the device is called so.
 
+use std::collections::HashMap;
+
 use mnas_net::{NetSpec, Purpose, Shape, Stream, cost, stream, zoo};
 use mnas_search::{
     CurvePoint, Diagnostics, Event, Failure, FailureKind, FinalEntry, FinalKind, FinalOutcome,
@@ -56,6 +58,8 @@ impl Sample {
             space,
             events: vec![],
             known: vec![],
+            by_hash: HashMap::new(),
+            by_trial: HashMap::new(),
         };
         tale.start();
         let mut trial = 0;
@@ -105,6 +109,9 @@ struct Tale {
     events: Vec<Event>,
     /// Distinct trials with tokens, hash, outcome and reward.
     known: Vec<(Proposal, Outcome, Option<f64>)>,
+    /// Places in `known` of the last network with a hash, and of a trial.
+    by_hash: HashMap<String, usize>,
+    by_trial: HashMap<u64, usize>,
 }
 
 impl Tale {
@@ -145,7 +152,7 @@ impl Tale {
         let mut rewards = vec![];
         for p in kept {
             if let Some(original) = p.duplicate_of {
-                let known = self.known.iter().find(|k| k.0.trial == original);
+                let known = self.by_trial.get(&original).map(|at| &self.known[*at]);
                 rewards.push((p.trial, known.and_then(|k| k.2)));
                 continue;
             }
@@ -166,6 +173,8 @@ impl Tale {
             });
             self.learn(&p.tokens, reward);
             rewards.push((p.trial, reward));
+            self.by_hash.insert(p.hash.clone(), self.known.len());
+            self.by_trial.insert(p.trial, self.known.len());
             self.known.push((p, outcome, reward));
         }
         self.events.push(Event::Observed {
@@ -188,7 +197,7 @@ impl Tale {
         let spec = self.space.decode(&tokens).expect("tokens are of the space");
         let hash = spec.hash();
         let lost = |o: &Outcome| matches!(o, Outcome::Lost { .. });
-        let original = self.known.iter().rev().find(|k| k.0.hash == hash);
+        let original = self.by_hash.get(&hash).map(|at| &self.known[*at]);
         Proposal {
             trial,
             tokens,

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 mod architecture;
 pub(crate) mod beliefs;
 mod devices;
-mod facts;
+pub(crate) mod facts;
 mod finals;
 mod importance;
-mod search;
+pub(crate) mod search;
 #[cfg(test)]
 mod tests;
 
@@ -55,7 +55,12 @@ pub struct View {
 impl View {
     /// The view of a study, finished or not.
     pub fn of(study: &Study) -> Self {
-        let trials = search::trials(study);
+        Self::with_trials(study, search::trials(study))
+    }
+
+    /// The view of a study whose trials are known already: whoever follows a running study
+    /// recomputes only those that changed.
+    pub(crate) fn with_trials(study: &Study, trials: Vec<TrialView>) -> Self {
         let space = facts::space(study);
         let decisions = space.as_ref().map_or(&[][..], Space::decisions);
         let facts = facts::facts(study, space.as_ref());

@@ -54,6 +54,7 @@ pub(crate) fn final_stage(session: &mut Session<'_>) -> Result<Flow, StudyError>
         };
         let finalists = finalists.into_iter().chain(references).collect();
         session.append(vec![Event::FinalStarted { finalists }])?;
+        session.dir().forget_promoted(&session.dir().promoted());
     }
     let entries: Vec<FinalEntry> = session.study().finalists().to_vec();
     if session.study().finals().len() == entries.len() {

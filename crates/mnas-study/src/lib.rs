@@ -17,6 +17,7 @@ mod finals;
 mod job;
 mod lock;
 mod plan;
+mod request;
 mod run;
 mod search;
 mod session;
@@ -52,7 +53,7 @@ pub use run::{Extend, Rig, RunEnv, Summary, create, create_in_database, run, run
 pub use stop::Stop;
 #[cfg(feature = "postgres")]
 pub use store::{Address, Postgres};
-pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
+pub use store::{Light, Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};
 pub use update::{Phase, Update};
 pub use view::{
     OpenNetError, OpenedNet, best, fold, load, open_net, open_store, plan as plan_of, weights_path,

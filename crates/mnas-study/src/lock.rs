@@ -2,6 +2,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const NAME: &str = "study.lock";
+
+/// Attempts to take the lock, since [`DirLock::held`] may hold it for an instant.
+const TRIES: u32 = 4;
+const BETWEEN_TRIES: Duration = Duration::from_millis(25);
 
 /// Held for as long as the value lives; the system drops it with the process, however that ends.
 #[derive(Debug)]
@@ -34,7 +41,7 @@ impl DirLock {
     /// # Errors
     /// [`LockError::Held`] at once where another process holds it, or [`LockError::Io`].
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
-        let path = dir.join("study.lock");
+        let path = dir.join(NAME);
         let io = |source| LockError::Io {
             path: path.clone(),
             source,
@@ -45,11 +52,22 @@ impl DirLock {
             .write(true)
             .open(&path)
             .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(LockError::Held { dir: dir.into() }),
-            Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if tries > 0 => std::thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held { dir: dir.into() }),
+                Err(TryLockError::Error(source)) => return Err(LockError::Io { path, source }),
+            }
         }
+    }
+
+    /// Whether another process holds a folder, found out by locking it for an instant.
+    pub fn held(dir: &Path) -> bool {
+        let file = File::open(dir.join(NAME));
+        file.is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 
@@ -63,7 +81,10 @@ mod tests {
         let first = DirLock::acquire(dir.path()).unwrap();
         let second = DirLock::acquire(dir.path());
         assert!(matches!(second, Err(LockError::Held { .. })), "{second:?}");
+        assert!(DirLock::held(dir.path()));
         drop(first);
+        assert!(!DirLock::held(dir.path()));
+        assert!(!DirLock::held(&dir.path().join("none")));
         DirLock::acquire(dir.path()).unwrap();
         let missing = DirLock::acquire(&dir.path().join("none"));
         assert!(matches!(missing, Err(LockError::Io { .. })), "{missing:?}");

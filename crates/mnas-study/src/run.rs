@@ -157,6 +157,8 @@ pub fn run(
 /// # Errors
 /// As [`run`].
 pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyError> {
+    let dir = rig.dir.clone();
+    dir.forget_stop();
     let mut session = Session::open(rig)?;
     session.note_interruption()?;
     if let Some(Extend { trials }) = extend {
@@ -178,6 +180,7 @@ pub fn run_on(rig: Rig<'_>, extend: Option<Extend>) -> Result<Summary, StudyErro
     };
     if let Some(reason) = stopped {
         session.append(vec![Event::Stopped { reason }])?;
+        dir.forget_stop();
     }
     flow.map(|_| summary(session.study(), session.search_seconds(), None))
 }

@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn stop_requested(&self) -> bool {
-        self.rig.stop.requested()
+        self.rig.stop.requested() || self.rig.dir.stop_asked()
     }
 
     pub(crate) fn tell(&mut self, update: Update) {

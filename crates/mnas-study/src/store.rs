@@ -36,6 +36,15 @@ pub struct Stored {
     pub event: Event,
 }
 
+/// An event without its latency samples, for readers that only follow a study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Light {
+    /// The event; the samples of a trial's latency are left out.
+    pub stored: Stored,
+    /// How many samples were left out.
+    pub samples: u32,
+}
+
 /// An append-only list of events. One process writes; any number read.
 pub trait Store: Send {
     /// Whether this process still is the one that writes. Quick, and asked often.
@@ -59,6 +68,34 @@ pub trait Store: Send {
     /// # Errors
     /// A [`StoreError`]; [`StoreError::Body`] names an event that can't be read.
     fn read_from(&mut self, seq: u64) -> Result<Vec<Stored>, StoreError>;
+
+    /// At most `most` events from position `seq` on, in order, none with a controller's snapshot and,
+    /// where a store is large, those of trials without their latency samples.
+    ///
+    /// # Errors
+    /// As [`Store::read_from`].
+    fn read_light(&mut self, seq: u64, most: u32) -> Result<Vec<Light>, StoreError> {
+        let events = self.read_from(seq)?.into_iter().take(most as usize);
+        let light = |stored| Light { stored, samples: 0 };
+        Ok(events.map(light).collect())
+    }
+
+    /// The events of one trial and of its batch, in order.
+    ///
+    /// # Errors
+    /// As [`Store::read_from`].
+    fn read_trial(&mut self, trial: u64, batch: u32) -> Result<Vec<Stored>, StoreError> {
+        let mut events = self.read_from(1)?;
+        events.retain(|stored| {
+            let key = Key::of(&stored.event);
+            match key.kind {
+                "finished" | "retried" => key.trial == Some(trial),
+                "proposed" | "observed" => key.batch == Some(batch),
+                _ => false,
+            }
+        });
+        Ok(events)
+    }
 }
 
 /// Why a store can't be opened, read or written.

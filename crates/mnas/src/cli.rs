@@ -37,6 +37,9 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Write the report of a study and print its summary.
     Report(ReportArgs),
+    /// Show a study live in the browser, also while a search runs on it.
+    #[cfg(feature = "dashboard")]
+    Dashboard(DashboardArgs),
     /// Train one network.
     Train(TrainArgs),
     /// Test a trained network: top-1, top-5 and per class.
@@ -216,6 +219,21 @@ pub(crate) struct ReportArgs {
     /// Also write each figure as an SVG file into this folder.
     #[arg(long, value_name = "DIR")]
     pub figures: Option<PathBuf>,
+}
+
+/// Arguments of `mnas dashboard`.
+#[cfg(feature = "dashboard")]
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    /// Study directory.
+    pub dir: PathBuf,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, value_name = "P", default_value_t = 8420)]
+    pub port: u16,
+    /// Address to listen on. Any but this machine's own (127.0.0.1, ::1) lets others read the study,
+    /// if they know the token.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub host: std::net::IpAddr,
 }
 
 /// Arguments of `mnas train`.

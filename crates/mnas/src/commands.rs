@@ -7,6 +7,8 @@ use crate::registry::Registry;
 
 mod agent;
 pub(crate) mod cost;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod device;
 mod eval;
 mod export;
@@ -27,6 +29,8 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Search(args) => search::search(args, registry, out),
         Command::Resume(args) => search::resume(args, out),
         Command::Report(args) => report::run(args, out),
+        #[cfg(feature = "dashboard")]
+        Command::Dashboard(args) => dashboard::run(args, out),
         Command::Train(args) => train::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Predict(args) => predict::run(args, out),

@@ -14,6 +14,8 @@ mod config;
 mod engines;
 mod exit;
 mod files;
+#[cfg(feature = "dashboard")]
+mod follow;
 mod images;
 mod narrate;
 mod net;

@@ -39,7 +39,7 @@
     }
     return best;
   };
-  for (const svg of document.querySelectorAll(".scatter, .reward")) {
+  const answer = (root) => { for (const svg of root.querySelectorAll(".scatter, .reward")) {
     let due = false;
     const look = (event) => {
       if (due) return;
@@ -55,13 +55,15 @@
     svg.addEventListener("pointerleave", hide);
     svg.addEventListener("click", (event) => {
       const mark = nearest(svg, event);
+      const pages = document.body.dataset.trials;
+      if (pages && mark && mark.dataset.t) { location.href = pages + mark.dataset.t; return; }
       const row = mark && document.getElementById("t" + mark.dataset.t);
       if (!row) return;
       row.hidden = false;
       row.querySelector("details").open = true;
       location.hash = row.id;
     });
-  }
+  } };
 
   // Sorting: a click on a column's name; numbers by value, other cells by text.
   const value = (row, column) => {
@@ -70,7 +72,7 @@
     const number = parseFloat(text.replace(/,/g, ""));
     return Number.isNaN(number) ? (/[a-z]/i.test(text) ? text : null) : number;
   };
-  for (const table of document.querySelectorAll("table.sortable")) {
+  const sortable = (root) => { for (const table of root.querySelectorAll("table.sortable")) {
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       const button = document.createElement("button");
       button.append(...head.childNodes);
@@ -89,7 +91,12 @@
         table.tBodies[0].append(...rows.map(([, row]) => row));
       });
     });
-  }
+  } };
+
+  const enliven = (root) => { answer(root); sortable(root); };
+  enliven(document);
+  // The dashboard draws parts anew; what it puts in place answers too.
+  window.enliven = enliven;
 
   // The filter: rows that contain every word typed.
   const box = document.getElementById("filter");

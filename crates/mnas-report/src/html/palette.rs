@@ -30,17 +30,19 @@ pub(crate) const COLOURS: &[(&str, &str, &str)] = &[
     ("choice-5", "#a5abb3", "#6d7884"),
 ];
 
-/// The style sheet that gives every colour its name, in light and dark.
+/// The style sheet that gives every colour its name, in light and dark: as the system asks, unless
+/// the page's root says which by `data-theme`.
 pub(crate) fn css() -> String {
     let list = |pick: fn(&(&str, &str, &str)) -> String| {
         COLOURS.iter().map(pick).collect::<Vec<String>>().join(";")
     };
     format!(
-        ":root{{{}}}@media (prefers-color-scheme:dark){{:root{{{}}}}}\
-         @media print{{:root{{{}}}}}",
-        list(|c| format!("--{}:{}", c.0, c.1)),
-        list(|c| format!("--{}:{}", c.0, c.2)),
-        list(|c| format!("--{}:{}", c.0, c.1)),
+        ":root{{{light};color-scheme:light}}\
+         @media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark};color-scheme:dark}}}}\
+         :root[data-theme=dark]{{{dark};color-scheme:dark}}\
+         @media print{{:root,:root[data-theme]{{{light};color-scheme:light}}}}",
+        light = list(|c| format!("--{}:{}", c.0, c.1)),
+        dark = list(|c| format!("--{}:{}", c.0, c.2)),
     )
 }
 

@@ -9,7 +9,7 @@ use crate::view::{Belief, BeliefHistory, State, View};
 use crate::words;
 
 /// The scatter.
-pub(super) fn scatter(view: &View) -> Markup {
+pub(crate) fn scatter(view: &View) -> Markup {
     let chart = responsive((1030.0, 480.0), (360.0, 400.0), |size| {
         scatter::scatter(view, size)
     });
@@ -46,8 +46,8 @@ fn scatter_caption(view: &View) -> String {
     text
 }
 
-/// How the search went.
-pub(super) fn section(view: &View) -> Markup {
+/// How the search went; `open` shows what the controller believed at once.
+pub(crate) fn section(view: &View, open: bool) -> Markup {
     let rewards = responsive((500.0, 320.0), (360.0, 320.0), |s| reward::rewards(view, s));
     let histogram = responsive((500.0, 320.0), (360.0, 300.0), |s| {
         latency::histogram(view, s)
@@ -75,7 +75,7 @@ pub(super) fn section(view: &View) -> Markup {
                 } }
             }
             (importances(view))
-            (histories(&view.belief_history))
+            (histories(&view.belief_history, open))
             (beliefs(&view.beliefs))
         }
     }
@@ -104,12 +104,12 @@ fn importances(view: &View) -> Markup {
 }
 
 /// What the controller would have chosen, decision by decision, over the trials.
-fn histories(list: &[BeliefHistory]) -> Markup {
+fn histories(list: &[BeliefHistory], open: bool) -> Markup {
     let Some(last) = list.first().and_then(|h| h.moments.last()) else {
         return html! {};
     };
     html! {
-        details id="beliefs" {
+        details id="beliefs" open[open] {
             summary { "What the controller would have chosen, over the trials (" (count(list.len() as u64, "decision")) ")" }
             p class="note" {
                 "Height is probability, from left to right the trials up to " (last.0) "; the figures are the last."

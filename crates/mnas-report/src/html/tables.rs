@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 1_000;
 const FAILURES_MAX: usize = 20;
 
 /// Finalists and references side by side.
-pub(super) fn finals(view: &View) -> Markup {
+pub(crate) fn finals(view: &View) -> Markup {
     if view.finals.is_empty() {
         return html! {};
     }
@@ -26,7 +26,7 @@ pub(super) fn finals(view: &View) -> Markup {
     html! {
         section id="finals" {
             h2 { "Against the references" }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table class="finals sortable" {
                     caption {
                         "Finalists of the search and references, trained with the same recipe and measured in turn."
@@ -89,7 +89,7 @@ fn final_charts(view: &View) -> Markup {
 }
 
 /// A row of a strip plot.
-fn strip_of<'a>(name: &str, latency: &LatencyView, samples_ms: &'a [f64]) -> Strip<'a> {
+pub(crate) fn strip_of<'a>(name: &str, latency: &LatencyView, samples_ms: &'a [f64]) -> Strip<'a> {
     Strip {
         name: name.into(),
         samples_ms,
@@ -169,7 +169,7 @@ pub(super) fn trials(view: &View) -> Markup {
                 input id="filter" type="search" placeholder="words, as trained se0.25";
                 span id="found" class="note" role="status" {}
             }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table id="trials-table" class="sortable" {
                     caption { "Accuracy is top-1 on the validation split after the search's short training." }
                     thead { tr {
@@ -250,7 +250,7 @@ pub(super) fn any_failure(view: &View) -> bool {
 }
 
 /// Networks without a result, by reason.
-pub(super) fn failures(view: &View) -> Markup {
+pub(crate) fn failures(view: &View) -> Markup {
     if !any_failure(view) {
         return html! {};
     }
@@ -272,7 +272,7 @@ pub(super) fn failures(view: &View) -> Markup {
         section id="failures" {
             h2 { "Failures" }
             p class="note" { "A network that fails is a result like another: it is off the front, and the search goes on." }
-            div class="scroll" {
+            div class="scroll" tabindex="0" {
                 table {
                     caption { "Distinct networks without a result, by reason." }
                     thead { tr {

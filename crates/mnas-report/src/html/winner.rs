@@ -6,7 +6,7 @@ use crate::plot::blocks;
 use crate::view::{Architecture, View};
 
 /// The winner's section, where there is one.
-pub(super) fn section(view: &View) -> Markup {
+pub(crate) fn section(view: &View) -> Markup {
     let Some(w) = &view.winner else {
         return html! {};
     };
@@ -22,15 +22,15 @@ pub(super) fn section(view: &View) -> Markup {
 }
 
 /// A network whose image's shape the plan doesn't tell.
-fn unknown_shape(spec: &str) -> Markup {
+pub(crate) fn unknown_shape(spec: &str) -> Markup {
     html! {
         p class="note" { "The plan doesn't tell the shape of an image, so shapes and costs can't be drawn." }
-        pre class="spec" { (spec) }
+        pre class="spec" tabindex="0" { (spec) }
     }
 }
 
 /// A network drawn: the stack of blocks, and what is inside a layer of each kind.
-fn blocks(net: &Architecture, spec: &str) -> Markup {
+pub(crate) fn blocks(net: &Architecture, spec: &str) -> Markup {
     html! {
         div class="network" {
             div {
@@ -42,7 +42,7 @@ fn blocks(net: &Architecture, spec: &str) -> Markup {
                     }
                 }
                 h3 { "As text" }
-                pre class="spec" { (spec) }
+                pre class="spec" tabindex="0" { (spec) }
             }
             div {
                 h3 { "Inside a layer" }

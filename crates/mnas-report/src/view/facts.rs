@@ -41,13 +41,13 @@ pub(super) fn facts(study: &Study, space: Option<&Space>) -> Facts {
 }
 
 /// The study's space, where its text still parses.
-pub(super) fn space(study: &Study) -> Option<Space> {
+pub(crate) fn space(study: &Study) -> Option<Space> {
     let name = text(study.plan(), "/space/name").unwrap_or_default();
     Space::parse(&name, study.space_text()).ok()
 }
 
 /// The image's shape.
-pub(super) fn input(plan: &Value) -> Option<Shape> {
+pub(crate) fn input(plan: &Value) -> Option<Shape> {
     let sides = plan.pointer("/data/shape")?;
     let side = |at: usize| usize::try_from(sides.get(at)?.as_u64()?).ok();
     let shape = Shape::new(side(0)?, side(1)?, side(2)?);
@@ -55,7 +55,7 @@ pub(super) fn input(plan: &Value) -> Option<Shape> {
 }
 
 /// Number of classes.
-pub(super) fn classes(plan: &Value) -> Option<usize> {
+pub(crate) fn classes(plan: &Value) -> Option<usize> {
     let names = plan.pointer("/data/classes")?.as_array()?;
     (!names.is_empty()).then_some(names.len())
 }

@@ -14,7 +14,8 @@ pub(super) fn trials(study: &Study) -> Vec<TrialView> {
     study.trials().iter().map(trial).collect()
 }
 
-fn trial(t: &Trial) -> TrialView {
+/// One proposal.
+pub(crate) fn trial(t: &Trial) -> TrialView {
     let metrics = t.metrics();
     let (latency, accuracy) = match &t.outcome {
         Some(Outcome::Done(m)) => (Some(&m.latency), Some(m.accuracy)),
@@ -53,7 +54,8 @@ fn state(t: &Trial) -> State {
     }
 }
 
-fn why_not(outcome: &Outcome) -> Option<FailureView> {
+/// Why an outcome is no result, in words.
+pub(crate) fn why_not(outcome: &Outcome) -> Option<FailureView> {
     match outcome {
         Outcome::Done(_) | Outcome::TooSlow { .. } => None,
         Outcome::Infeasible {
@@ -97,7 +99,7 @@ pub(super) fn failure_view(failure: &Failure) -> FailureView {
 }
 
 /// How a latency was measured, without the samples.
-pub(super) fn latency_view(record: &LatencyRecord) -> LatencyView {
+pub(crate) fn latency_view(record: &LatencyRecord) -> LatencyView {
     LatencyView {
         median_ms: record.median_ms,
         p25_ms: record.p25_ms,

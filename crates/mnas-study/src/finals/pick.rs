@@ -5,9 +5,14 @@ use mnas_search::{FinalEntry, FinalKind, Study, Trial};
 use crate::search::trial_name;
 use crate::session::Session;
 
-/// The trials to train in full, most promising first; warns where none meets the target.
+/// The trials to train in full, most promising first, then those that a person promoted; warns where
+/// none of the first meets the target.
 pub(super) fn finalists(session: &mut Session<'_>) -> Vec<FinalEntry> {
-    let (trials, met) = choose(session.study(), session.plan().finalists);
+    let (mut trials, met) = choose(session.study(), session.plan().finalists);
+    let promoted = session.dir().promoted();
+    let known = |t: &&Trial| promoted.contains(&t.id) && trials.iter().all(|c| c.id != t.id);
+    let promoted: Vec<&Trial> = session.study().done().filter(known).collect();
+    trials.extend(promoted);
     let entries = trials
         .iter()
         .map(|t| FinalEntry {

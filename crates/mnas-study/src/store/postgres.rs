@@ -16,7 +16,7 @@ use mnas_search::Event;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::sql;
-use super::{Store, StoreError, Stored, repeated};
+use super::{Light, Store, StoreError, Stored, repeated};
 use lease::Lease;
 use server::Server;
 
@@ -246,6 +246,20 @@ impl Store for Postgres {
         let events = events.collect::<Result<Vec<_>, StoreError>>()?;
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
         Ok(events)
+    }
+
+    fn read_light(&mut self, seq: u64, most: u32) -> Result<Vec<Light>, StoreError> {
+        let rows = self.server.run(async |c: &mut PgConnection| {
+            sql::read_light::<sqlx::Postgres>(c, seq, most).await
+        })?;
+        rows.into_iter().map(sql::light).collect()
+    }
+
+    fn read_trial(&mut self, trial: u64, batch: u32) -> Result<Vec<Stored>, StoreError> {
+        let rows = self.server.run(async |c: &mut PgConnection| {
+            sql::read_trial::<sqlx::Postgres>(c, trial, batch).await
+        })?;
+        rows.into_iter().map(sql::stored).collect()
     }
 }
 

@@ -1,9 +1,11 @@
 //! The tables and the SQL of both databases, in words that both understand.
 
+use std::borrow::Cow;
+
 use mnas_search::Event;
 use sqlx::{Database, Encode, Executor, FromRow, IntoArguments, Type};
 
-use super::{Key, SNAPSHOTS_KEPT, StoreError, Stored, join_snapshot, split_snapshot};
+use super::{Key, Light, SNAPSHOTS_KEPT, StoreError, Stored, join_snapshot, split_snapshot};
 
 /// The store's versions: entry `i` leads from version `i` to `i + 1`. Entries are never edited.
 pub(super) const MIGRATIONS: &[&[&str]] = &[&[
@@ -175,4 +177,82 @@ pub(super) fn stored((seq, time_ms, body, snapshot): ReadRow) -> Result<Stored, 
         time_ms: time_ms as u64,
         event,
     })
+}
+
+/// Position, time, event and kind as read.
+pub(super) type LightRow = (i64, i64, String, String);
+
+/// At most `most` rows of events from position `seq` on, without snapshots.
+pub(super) async fn read_light<DB>(
+    c: &mut DB::Connection,
+    seq: u64,
+    most: u32,
+) -> Result<Vec<LightRow>, sqlx::Error>
+where
+    DB: Database,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    DB::Arguments: IntoArguments<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+    LightRow: for<'r> FromRow<'r, DB::Row>,
+{
+    sqlx::query_as(
+        "SELECT seq, time_ms, body, kind FROM events WHERE seq >= $1 ORDER BY seq LIMIT $2",
+    )
+    .bind(seq as i64)
+    .bind(i64::from(most))
+    .fetch_all(c)
+    .await
+}
+
+/// The event of a row, without its latency samples if it is a trial's.
+pub(super) fn light((seq, time_ms, body, kind): LightRow) -> Result<Light, StoreError> {
+    let (body, samples) = match kind.as_str() {
+        "finished" => without_samples(&body),
+        _ => (body.as_str().into(), 0),
+    };
+    let stored = stored((seq, time_ms, body.into_owned(), None))?;
+    Ok(Light { stored, samples })
+}
+
+/// Rows of the events of one trial and of its batch.
+pub(super) async fn read_trial<DB>(
+    c: &mut DB::Connection,
+    trial: u64,
+    batch: u32,
+) -> Result<Vec<ReadRow>, sqlx::Error>
+where
+    DB: Database,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    DB::Arguments: IntoArguments<DB>,
+    i64: for<'q> Encode<'q, DB> + Type<DB>,
+    ReadRow: for<'r> FromRow<'r, DB::Row>,
+{
+    sqlx::query_as(
+        "SELECT seq, time_ms, body, NULL FROM events
+         WHERE (kind IN ('finished', 'retried') AND trial = $1)
+         OR (kind IN ('proposed', 'observed') AND batch = $2) ORDER BY seq",
+    )
+    .bind(trial as i64)
+    .bind(i64::from(batch))
+    .fetch_all(c)
+    .await
+}
+
+/// The key of latency samples in an event. A quotation mark inside a text is escaped, so this can't
+/// begin anywhere else.
+const SAMPLES: &str = "\"samples_ms\":[";
+
+/// Cuts latency samples out of an event's JSON: reading them takes ten times as long as the rest.
+fn without_samples(body: &str) -> (Cow<'_, str>, u32) {
+    let Some(start) = body.find(SAMPLES).map(|at| at + SAMPLES.len()) else {
+        return (body.into(), 0);
+    };
+    // An array of numbers ends at the first bracket.
+    let Some(len) = body[start..].find(']') else {
+        return (body.into(), 0);
+    };
+    let (list, rest) = body[start..].split_at(len);
+    let commas = list.bytes().filter(|b| *b == b',').count() as u32;
+    let samples = commas + u32::from(!list.trim().is_empty());
+    (format!("{}{rest}", &body[..start]).into(), samples)
 }

@@ -9,7 +9,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::Runtime;
 
 use super::sql::{self, EventRow};
-use super::{Store, StoreError, Stored, repeated};
+use super::{Light, Store, StoreError, Stored, repeated};
 
 /// How long a write waits for readers that hold the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -222,6 +222,20 @@ impl Store for Sqlite {
         let events = events.collect::<Result<Vec<_>, StoreError>>()?;
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
         Ok(events)
+    }
+
+    fn read_light(&mut self, seq: u64, most: u32) -> Result<Vec<Light>, StoreError> {
+        let rows = self.block(async |c: &mut SqliteConnection| {
+            sql::read_light::<sqlx::Sqlite>(c, seq, most).await
+        })?;
+        rows.into_iter().map(sql::light).collect()
+    }
+
+    fn read_trial(&mut self, trial: u64, batch: u32) -> Result<Vec<Stored>, StoreError> {
+        let rows = self.block(async |c: &mut SqliteConnection| {
+            sql::read_trial::<sqlx::Sqlite>(c, trial, batch).await
+        })?;
+        rows.into_iter().map(sql::stored).collect()
     }
 }
 

@@ -201,3 +201,78 @@ fn a_file_that_cannot_be_written_is_named() {
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
     assert!(error.to_string().contains("no such folder"), "{error}");
 }
+
+#[test]
+fn a_light_reading_leaves_samples_out_and_nothing_else() {
+    use mnas_search::{CurvePoint, Event, LatencyRecord, LatencySource, Metrics, Outcome};
+    let latency = |samples: Vec<f64>| {
+        let source = LatencySource::Measured {
+            device: "a \"samples_ms\":[1, 2] device".into(),
+            engine: "e".into(),
+        };
+        LatencyRecord::from_samples(samples, 0, false, source).unwrap()
+    };
+    let event = |trial, outcome| Event::Finished {
+        trial,
+        attempt: 1,
+        outcome,
+    };
+    let done = Outcome::Done(Metrics {
+        accuracy: 0.5,
+        latency: latency(vec![1.0, 2.5, 3.0]),
+        params: 1,
+        macs: 2,
+        curve: vec![CurvePoint {
+            epoch: 1.0,
+            loss: 0.5,
+            accuracy: Some(0.5),
+        }],
+        train_seconds: 1.0,
+        measure_seconds: 1.0,
+    });
+    let slow = Outcome::TooSlow {
+        latency: latency(vec![7.0]),
+        accuracy: 0.1,
+    };
+    let lost = Outcome::Lost {
+        attempts: 2,
+        message: "said \"samples_ms\":[ and died".into(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::create(&dir.path().join("study.db")).unwrap();
+    let events = [
+        proposed(0),
+        event(0, done),
+        event(1, slow),
+        event(2, lost),
+        observed(0),
+    ];
+    store.append(1, &events).unwrap();
+    let mut whole = store.read_from(1).unwrap();
+    let light = store.read_light(1, 100).unwrap();
+    assert_eq!(
+        light.iter().map(|l| l.samples).collect::<Vec<u32>>(),
+        [0, 3, 1, 0, 0]
+    );
+    for stored in &mut whole {
+        match &mut stored.event {
+            Event::Finished { outcome, .. } => match outcome {
+                Outcome::Done(m) => m.latency.samples_ms.clear(),
+                Outcome::TooSlow { latency, .. } => latency.samples_ms.clear(),
+                _ => {}
+            },
+            Event::Observed { snapshot, .. } => snapshot.clear(),
+            _ => {}
+        }
+    }
+    let light: Vec<_> = light.into_iter().map(|l| l.stored).collect();
+    assert_eq!(light, whole);
+    assert_eq!(store.read_light(4, 1).unwrap()[0].stored, whole[3]);
+    let trial: Vec<u64> = store
+        .read_trial(1, 0)
+        .unwrap()
+        .iter()
+        .map(|s| s.seq)
+        .collect();
+    assert_eq!(trial, [1, 3, 5]);
+}
