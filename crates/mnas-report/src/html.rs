@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 #[cfg(test)]
 pub(crate) mod check;
 pub(crate) mod palette;
-mod policy;
+pub(crate) mod policy;
 mod search;
 pub(crate) mod tables;
 #[cfg(test)]
@@ -22,7 +22,7 @@ use crate::provenance::origins;
 use crate::view::View;
 use crate::words;
 
-const PAGE_CSS: &str = include_str!("assets/page.css");
+pub(crate) const PAGE_CSS: &str = include_str!("assets/page.css");
 const PAGE_JS: &str = include_str!("assets/page.js");
 
 /// The page. About 150 KB for 200 trials and under 3 MB for 10,000, of which it lists the best
@@ -194,7 +194,7 @@ fn devices(view: &View) -> Markup {
 
 /// A chart for wide windows and the same chart for narrow ones: text keeps its size in both, which
 /// scaling one picture would not.
-fn responsive(
+pub(crate) fn responsive(
     wide: (f64, f64),
     narrow: (f64, f64),
     draw: impl Fn((f64, f64)) -> Option<Markup>,

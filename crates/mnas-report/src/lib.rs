@@ -14,17 +14,24 @@
 //! # }
 //! ```
 
+mod compare;
 mod figures;
 mod format;
 mod html;
+mod markdown;
 mod plot;
 mod provenance;
 mod text;
 mod view;
 mod words;
 
+pub use compare::{
+    Compared, Comparison, Difference, FinalPoint, Group, Point, Published, PublishedRow,
+    compare_html, compare_text,
+};
 pub use figures::figures;
 pub use html::html;
+pub use markdown::markdown;
 pub use plot::calibration::{Prediction, calibration_chart};
 pub use text::text;
 pub use view::{

@@ -5,10 +5,12 @@ use crate::exit::CommandResult;
 use crate::output::Output;
 use crate::registry::Registry;
 
+mod compare;
 pub(crate) mod cost;
 mod device;
 mod eval;
 mod export;
+mod export_study;
 mod measure;
 mod predict;
 mod report;
@@ -25,6 +27,8 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Search(args) => search::search(args, registry, out),
         Command::Resume(args) => search::resume(args, out),
         Command::Report(args) => report::run(args, out),
+        Command::Compare(args) => compare::run(args, out),
+        Command::ExportStudy(args) => export_study::run(args, out),
         Command::Train(args) => train::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Predict(args) => predict::run(args, out),

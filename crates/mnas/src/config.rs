@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub workers: Option<usize>,
     /// Study directory to create.
     pub dir: Option<PathBuf>,
+    /// Whether TensorBoard's event files are written into the study directory (true).
+    pub tensorboard: Option<bool>,
     /// Latency target.
     pub target: Option<TargetConfig>,
     /// How accuracy and latency become one reward.
