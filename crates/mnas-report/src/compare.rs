@@ -140,7 +140,10 @@ impl Comparison {
 }
 
 fn compared(name: &str, view: &View) -> Compared {
-    let within = |t: &&TrialView| Some(t.latency_ms? <= view.facts.target_ms?) == Some(true);
+    let within = |t: &&TrialView| {
+        let both = t.latency_ms.zip(view.facts.target_ms);
+        both.is_some_and(|(ms, target)| ms <= target)
+    };
     let images = intervals::images(view);
     let measured = view.trials.iter().filter(|t| t.duplicate_of.is_none());
     Compared {
@@ -230,39 +233,46 @@ fn groups(views: &[&View], studies: &mut [Compared]) -> Vec<Group> {
             None => groups.push((key, vec![i])),
         }
     }
-    let of = |((data, _, latency_sources), members): (_, Vec<usize>)| {
-        let chance = members.iter().filter_map(|i| views[*i].facts.classes);
-        let floor = chance.max().map_or(0.0, |classes| 1.0 / classes as f64);
-        let front = members.iter().flat_map(|i| &studies[*i].front);
-        let slowest = front.map(|p| p.latency_ms).reduce(f64::max);
-        let reference = slowest.map(|ms| (floor, CEILING_OVER * ms));
-        for i in &members {
-            let points = studies[*i].front.iter();
-            let points: Vec<(f64, f64)> = points.map(|p| (p.accuracy, p.latency_ms)).collect();
-            studies[*i].hypervolume = reference
-                .filter(|_| !points.is_empty())
-                .map(|r| front::hypervolume(&points, r) / ((1.0 - r.0) * r.1));
-        }
-        let mut ranking = members.clone();
-        let volume = |i: &usize| studies[*i].hypervolume.unwrap_or(f64::NEG_INFINITY);
-        ranking.sort_by(|a, b| volume(b).total_cmp(&volume(a)));
-        let rewarded = |i: &usize| {
-            let facts = &views[*i].facts;
-            (
-                facts.target_ms.map(f64::to_bits),
-                facts.plan.get("objective"),
-            )
-        };
-        let rewards_compare = members.iter().all(|i| rewarded(i) == rewarded(&members[0]));
-        Group {
-            data: data.unwrap_or_else(|| "unknown images".into()),
-            latency_sources,
-            reference,
-            ranking,
-            rewards_compare,
-        }
+    groups
+        .into_iter()
+        .map(|((data, _, latency_sources), members)| {
+            let mut group = group(views, studies, &members);
+            group.data = data.unwrap_or_else(|| "unknown images".into());
+            group.latency_sources = latency_sources;
+            group
+        })
+        .collect()
+}
+
+/// The ranking of studies, whose images and sources the caller fills in.
+fn group(views: &[&View], studies: &mut [Compared], members: &[usize]) -> Group {
+    let classes = members.iter().filter_map(|i| views[*i].facts.classes);
+    let floor = classes.max().map_or(0.0, |classes| 1.0 / classes as f64);
+    let front = members.iter().flat_map(|i| &studies[*i].front);
+    let slowest = front.map(|p| p.latency_ms).reduce(f64::max);
+    let reference = slowest.map(|ms| (floor, CEILING_OVER * ms));
+    for i in members {
+        let points = studies[*i].front.iter();
+        let points: Vec<(f64, f64)> = points.map(|p| (p.accuracy, p.latency_ms)).collect();
+        studies[*i].hypervolume = reference
+            .filter(|_| !points.is_empty())
+            .map(|r| front::hypervolume(&points, r) / ((1.0 - r.0) * r.1));
+    }
+    let mut ranking = members.to_vec();
+    let volume = |i: &usize| studies[*i].hypervolume.unwrap_or(f64::NEG_INFINITY);
+    ranking.sort_by(|a, b| volume(b).total_cmp(&volume(a)));
+    let rewarded = |i: &usize| {
+        let facts = &views[*i].facts;
+        let target = facts.target_ms.map(f64::to_bits);
+        (target, facts.plan.get("objective"))
     };
-    groups.into_iter().map(of).collect()
+    Group {
+        data: String::new(),
+        latency_sources: vec![],
+        reference,
+        ranking,
+        rewards_compare: members.iter().all(|i| rewarded(i) == rewarded(&members[0])),
+    }
 }
 
 /// Sources of a study's latencies, or the device that it plans to use where nothing was measured.

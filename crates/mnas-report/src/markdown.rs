@@ -160,7 +160,6 @@ fn devices(out: &mut String, view: &View) {
             thousands(d.dropped),
         ]
     });
-    out.push('\n');
     let head = ["Latency", "Networks", "Spread", "Noisy", "Samples dropped"];
     table(out, &head, "lrrrr", rows);
 }
@@ -172,7 +171,7 @@ fn plain(text: &str) -> String {
         match c {
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' | '@' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
                 out.push('\\');
                 out.push(c);
             }
@@ -216,7 +215,7 @@ mod tests {
             text.contains(r"| a \| b &lt;script> \`c\` \*d\* \# e |"),
             "{text}"
         );
-        assert!(text.contains(r"\[x\](http://y) \@someone"), "{text}");
+        assert!(text.contains(r"\[x\](http://y) @someone"), "{text}");
         let unescaped = |l: &str| l.replace(r"\|", "").matches('|').count();
         let mut widths = vec![];
         for block in text.split("\n\n").filter(|b| b.starts_with('|')) {

@@ -2,8 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::text::{accuracy_words, group_name, latency_words, reference_words, sorted};
-use super::{Comparison, Group};
+use super::text::{accuracy_words, group_name, latency_words, reference_words};
+use super::{Compared, Comparison, Group};
 use crate::format::{ms, percent, thousands};
 use crate::html::{PAGE_CSS, palette, policy, responsive};
 use crate::plot::compare::{Series, fronts, latencies, rewards};
@@ -64,16 +64,12 @@ fn section(c: &Comparison, group: &Group) -> Markup {
         true => "predicted latency, ms",
         false => "latency, ms",
     };
-    let series = |of: &dyn Fn(&super::Compared) -> Vec<(f64, f64)>| -> Vec<Series<'_>> {
-        let one = |i: &usize| Series {
-            number: *i,
-            name: &c.studies[*i].name,
-            points: of(&c.studies[*i]),
-        };
-        members.iter().map(one).collect()
-    };
-    let front = series(&|s| s.front.iter().map(|p| (p.latency_ms, p.accuracy)).collect());
-    let reward = series(&|s| s.best_rewards.iter().map(|r| (r.0 as f64, r.1)).collect());
+    let front = series(c, &members, |s| {
+        s.front.iter().map(|p| (p.latency_ms, p.accuracy)).collect()
+    });
+    let reward = series(c, &members, |s| {
+        s.best_rewards.iter().map(|r| (r.0 as f64, r.1)).collect()
+    });
     let measured: Vec<(usize, &str, &[f64])> = members
         .iter()
         .map(|i| (*i, &*c.studies[*i].name, &*c.studies[*i].latencies_ms))
@@ -101,6 +97,20 @@ fn section(c: &Comparison, group: &Group) -> Markup {
             }
         }
     }
+}
+
+/// A part of a chart for each of some studies.
+fn series<'a>(
+    c: &'a Comparison,
+    members: &[usize],
+    points: impl Fn(&Compared) -> Vec<(f64, f64)>,
+) -> Vec<Series<'a>> {
+    let one = |i: &usize| Series {
+        number: *i,
+        name: &c.studies[*i].name,
+        points: points(&c.studies[*i]),
+    };
+    members.iter().map(one).collect()
 }
 
 fn ranking(c: &Comparison, group: &Group) -> Markup {
@@ -156,7 +166,7 @@ fn finals(c: &Comparison) -> Markup {
                         th scope="col" { "Study" } th scope="col" { "Network" } th scope="col" { "" }
                         th scope="col" class="n" { "Accuracy" } th scope="col" class="n" { "Latency" }
                     } }
-                    tbody { @for (i, s) in c.studies.iter().enumerate() { @for (at, f) in sorted(s).enumerate() {
+                    tbody { @for (i, s) in c.studies.iter().enumerate() { @for (at, f) in s.finals.iter().enumerate() {
                         tr {
                             th scope="row" { @if at == 0 { (mark(i)) " " (s.name) } }
                             td { (f.name) }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Compared, Comparison, FinalPoint, Group};
+use super::{Comparison, FinalPoint, Group};
 use crate::format::{clip, ms, percent, significant};
 use crate::text::{heading, paragraph, printable};
 
@@ -115,18 +115,13 @@ fn row(out: &mut String, cells: [&str; 7]) {
 fn finals(out: &mut String, c: &Comparison) {
     for study in c.studies.iter().filter(|s| !s.finals.is_empty()) {
         paragraph(out, "  ", &study.name);
-        for f in sorted(study) {
-            let name = clip(&printable(&f.name), 26);
-            let line = format!("    {name:<26}  {}", final_words(f));
+        for f in &study.finals {
+            let name = clip(&printable(&f.name), 22);
+            let line = format!("    {name:<22}  {}", final_words(f));
             out.push_str(line.trim_end());
             out.push('\n');
         }
     }
-}
-
-/// Finalists first, each part by falling accuracy, as the report has them.
-pub(super) fn sorted(study: &Compared) -> impl Iterator<Item = &FinalPoint> {
-    study.finals.iter()
 }
 
 fn final_words(f: &FinalPoint) -> String {

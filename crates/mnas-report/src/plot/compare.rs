@@ -93,9 +93,9 @@ pub(crate) fn latencies(
     }
     let names: Vec<Series<'_>> = values
         .iter()
-        .map(|(number, name, _)| Series {
-            number: *number,
-            name,
+        .map(|v| Series {
+            number: v.0,
+            name: v.1,
             points: vec![],
         })
         .collect();

@@ -14,8 +14,11 @@ use super::{Exported, InterchangeError};
 /// Most seconds that one request may take.
 const CALL: Duration = Duration::from_secs(60);
 
-/// Tags that tell which trial of which study a run is.
-const STUDY: &str = "mnas.study";
+/// Longest answer: a page of runs with their tags.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// Tags that tell which trial a run is, and of the study begun when (milliseconds since 1970).
+const STUDY: &str = "mnas.study_started_ms";
 const TRIAL: &str = "mnas.trial";
 
 /// Parameters that MLflow takes in one request.
@@ -33,8 +36,8 @@ pub(super) fn export(
 ) -> Result<Exported, InterchangeError> {
     let server = Server::new(url);
     let experiment = server.experiment(name)?;
-    // The start tells studies of one name apart.
-    let key = format!("{name} {}", study.started_ms());
+    // The start tells studies of one name apart, and needs no quotes in a filter.
+    let key = study.started_ms().to_string();
     let known = server.known(&experiment, &key)?;
     let (mut trials, mut kept) = (0, 0);
     for (trial, times) in study.trials().iter().zip(&table.times) {
@@ -71,20 +74,29 @@ impl<'a> Server<'a> {
         }
     }
 
+    fn url(&self, method: &str) -> String {
+        format!("{}/api/2.0/mlflow/{method}", self.url)
+    }
+
     /// Posts to a method and gives status and answer.
     fn ask(&self, method: &str, body: &Value) -> Result<(u16, Value), InterchangeError> {
-        let url = format!("{}/api/2.0/mlflow/{method}", self.url);
+        let call = self.agent.post(self.url(method));
+        let call = call.header("content-type", "application/json");
+        self.answer(call.send(body.to_string()))
+    }
+
+    fn answer(
+        &self,
+        sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(u16, Value), InterchangeError> {
         let unreachable = |e: ureq::Error| InterchangeError::Unreachable {
             url: self.url.into(),
             message: e.to_string(),
         };
-        let call = self
-            .agent
-            .post(&url)
-            .header("content-type", "application/json");
-        let mut response = call.send(body.to_string()).map_err(unreachable)?;
+        let mut response = sent.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string().map_err(unreachable)?;
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let text = body.read_to_string().map_err(unreachable)?;
         let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok((status, answer))
     }
@@ -115,15 +127,17 @@ impl<'a> Server<'a> {
         if made.get("error_code").and_then(Value::as_str) != Some("RESOURCE_ALREADY_EXISTS") {
             return Err(self.refused(status, &made));
         }
-        let filter = format!("name = '{}'", name.replace('\'', "\\'"));
-        let found = json!({ "filter": filter, "max_results": 1 });
-        let found = self.post("experiments/search", &found)?;
-        self.text(&found, "/experiments/0/experiment_id")
+        // Not by a filter, whose texts know no escape.
+        let call = self.agent.get(self.url("experiments/get-by-name"));
+        match self.answer(call.query("experiment_name", name).call())? {
+            (200, found) => self.text(&found, "/experiment/experiment_id"),
+            (status, answer) => Err(self.refused(status, &answer)),
+        }
     }
 
     /// Trials of the study that have a run in the experiment.
     fn known(&self, experiment: &str, key: &str) -> Result<BTreeSet<String>, InterchangeError> {
-        let filter = format!("tags.`{STUDY}` = '{}'", key.replace('\'', "\\'"));
+        let filter = format!("tags.`{STUDY}` = '{key}'");
         let mut known = BTreeSet::new();
         let mut page = Value::Null;
         loop {

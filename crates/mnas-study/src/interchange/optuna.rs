@@ -151,7 +151,7 @@ async fn insert_trials(
     .await?;
     let attributes: Vec<(i64, &str, Value)> = trials
         .iter()
-        .flat_map(|(t, _)| trial_attributes(t).map(|(key, value)| (id(t), key, value)))
+        .flat_map(|(t, _)| trial_attributes(t).map(move |(key, value)| (id(t), key, value)))
         .collect();
     insert(
         c,
@@ -174,7 +174,12 @@ async fn insert_params(
     let distributions: Vec<String> = decisions.iter().map(distribution).collect();
     let rows: Vec<(i64, usize, u16)> = trials
         .iter()
-        .flat_map(|t| t.tokens.iter().enumerate().map(|(at, k)| (id(t), at, *k)))
+        .flat_map(|t| {
+            t.tokens
+                .iter()
+                .enumerate()
+                .map(move |(at, k)| (id(t), at, *k))
+        })
         .collect();
     insert(
         c,

@@ -56,10 +56,7 @@ pub(super) fn parquet(table: &Table) -> io::Result<Vec<u8>> {
 
 /// A page: which rows have a value, then the values.
 fn page(values: &Values, rows: usize) -> Vec<u8> {
-    fn split<T: Clone>(
-        values: &[Option<T>],
-        plain: impl Fn(&T) -> Vec<u8>,
-    ) -> (Vec<bool>, Vec<u8>) {
+    fn split<T>(values: &[Option<T>], plain: impl Fn(&T) -> Vec<u8>) -> (Vec<bool>, Vec<u8>) {
         let present = values.iter().map(Option::is_some).collect();
         (present, values.iter().flatten().flat_map(plain).collect())
     }
@@ -72,7 +69,8 @@ fn page(values: &Values, rows: usize) -> Vec<u8> {
         }),
         Values::Flag(v) => {
             let set: Vec<bool> = v.iter().flatten().copied().collect();
-            let byte = |bits: &[bool]| (0..bits.len()).map(|i| u8::from(bits[i]) << i).sum();
+            let bit = |(i, set): (usize, &bool)| u8::from(*set) << i;
+            let byte = |bits: &[bool]| bits.iter().enumerate().map(bit).sum::<u8>();
             let present = v.iter().map(Option::is_some).collect();
             (present, set.chunks(8).map(byte).collect())
         }

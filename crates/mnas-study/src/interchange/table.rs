@@ -190,8 +190,6 @@ fn columns(study: &Study, times: &[(u64, Option<u64>)]) -> Vec<Column> {
     };
     let front: Vec<u64> = study.front().iter().map(|t| t.id).collect();
     let target = study.target_ms();
-    let metrics = |t: &Trial| t.metrics().cloned();
-    let source = |t: &Trial| latency(t).map(|l| l.source.clone());
     let proposed = times.iter().map(|t| Some(t.0)).collect();
     let finished = times.iter().map(|t| t.1).collect();
     vec![
@@ -208,18 +206,20 @@ fn columns(study: &Study, times: &[(u64, Option<u64>)]) -> Vec<Column> {
         flag("within_target", &|t| Some(t.latency_ms()? <= target?)),
         flag("on_front", &|t| Some(front.contains(&t.id))),
         real("reward", &|t| t.reward),
-        whole("macs", &|t| metrics(t).map(|m| m.macs)),
-        whole("params", &|t| metrics(t).map(|m| m.params)),
-        real("epochs", &|t| metrics(t)?.curve.last().map(|p| p.epoch)),
-        real("train_seconds", &|t| metrics(t).map(|m| m.train_seconds)),
+        whole("macs", &|t| t.metrics().map(|m| m.macs)),
+        whole("params", &|t| t.metrics().map(|m| m.params)),
+        real("epochs", &|t| t.metrics()?.curve.last().map(|p| p.epoch)),
+        real("train_seconds", &|t| t.metrics().map(|m| m.train_seconds)),
         real("measure_seconds", &|t| {
-            metrics(t).map(|m| m.measure_seconds)
+            t.metrics().map(|m| m.measure_seconds)
         }),
         column("proposed_at", Values::Time(proposed)),
         column("finished_at", Values::Time(finished)),
-        text("device", &|t| source(t).map(|s| device(&s).0.into())),
+        text("device", &|t| {
+            latency(t).map(|l| device(&l.source).0.into())
+        }),
         text("engine", &|t| {
-            source(t).and_then(|s| Some(device(&s).1?.into()))
+            latency(t).and_then(|l| Some(device(&l.source).1?.into()))
         }),
         text("spec", &|t| Some(one_line(&t.spec))),
         text("hash", &|t| Some(t.hash.clone())),

@@ -50,7 +50,17 @@ fn a_run_leaves_the_curves_of_its_trials_and_finalists() {
     assert!(search["best_reward"].windows(2).all(|w| w[0].1 <= w[1].1));
     let best = rewarded.iter().map(|r| r.1).fold(f32::MIN, f32::max);
     assert_eq!(search["best_reward"].last().unwrap().1, best);
-    assert_eq!(search["latency_ms"].len(), search["accuracy"].len());
+    let count = |of: fn(&mnas_search::Trial) -> Option<f64>| {
+        study.trials().iter().filter(|t| of(t).is_some()).count()
+    };
+    assert_eq!(
+        search["accuracy"].len(),
+        count(mnas_search::Trial::accuracy)
+    );
+    assert_eq!(
+        search["latency_ms"].len(),
+        count(mnas_search::Trial::latency_ms)
+    );
     for result in study.finals() {
         let run = board
             .join("finals")

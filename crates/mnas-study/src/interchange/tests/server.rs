@@ -95,7 +95,8 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         let length = head.iter().find_map(|l| l.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |l| l.parse().unwrap())];
         reader.read_exact(&mut body).unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap();
+        // A request without a body has none to read.
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let method = head[0].split(' ').nth(1).unwrap().to_string();
         let method = method.strip_prefix("/api/2.0/mlflow/").unwrap();
         let (status, answer) = answer(&mut state.lock().unwrap(), method, &body);
@@ -132,9 +133,8 @@ fn answer(state: &mut State, method: &str, body: &Value) -> (u16, Value) {
             state.experiments.push(name);
             (200, json!({ "experiment_id": "1" }))
         }
-        "experiments/search" => {
-            assert_eq!(body["filter"], "name = 'it\\'s a study'");
-            (200, json!({ "experiments": [{ "experiment_id": "1" }] }))
+        "experiments/get-by-name?experiment_name=it%27s%20a%20study" => {
+            (200, json!({ "experiment": { "experiment_id": "1" } }))
         }
         "runs/create" => {
             assert_eq!(body["experiment_id"], "1");
@@ -157,6 +157,7 @@ fn answer(state: &mut State, method: &str, body: &Value) -> (u16, Value) {
         }
         "runs/search" => {
             // Pages of 15, as a server may give fewer than asked for.
+            assert_eq!(body["filter"], "tags.`mnas.study_started_ms` = '0'");
             let from = body["page_token"]
                 .as_str()
                 .map_or(0, |t| t.parse().unwrap());
