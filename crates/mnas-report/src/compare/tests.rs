@@ -97,7 +97,12 @@ fn other_images_and_other_targets_are_said() {
     ] {
         assert!(text.replace('\n', " ").contains(words), "{text}");
     }
-    assert!(!compare_html(&c).contains("a study's name"));
+    let page = compare_html(&c);
+    assert_eq!(
+        page.matches("class=\"chart rewards\"").count(),
+        2,
+        "of the comparable group only, wide and narrow"
+    );
 }
 
 #[test]
