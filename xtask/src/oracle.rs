@@ -1,47 +1,69 @@
-//! The tests' oracles: a Python environment with onnx, ONNX Runtime and LiteRT, made where python3
-//! and a package index are present. Tests that need it say "skipped" by name without it.
+//! The tests' oracles: Python environments with onnx, ONNX Runtime and LiteRT, and with the programs
+//! that open a study, made where python3 and a package index are present. Tests that need it say "skipped" by name without it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// What the environment holds, with versions, so that a run can be repeated.
-pub(crate) const REQUIREMENTS: &str = include_str!("../oracle-requirements.txt");
-
-/// Environment variables for the test run: where the oracle's python and libraries are.
-pub(crate) fn environment() -> Vec<(String, String)> {
-    match prepare() {
-        Ok(python) => {
-            let mut envs = vec![(
-                "MNAS_ORACLE_PYTHON".to_string(),
-                python.display().to_string(),
-            )];
-            envs.extend(libraries(&python));
-            envs
-        }
-        Err(e) => {
-            eprintln!("skipped: oracles in Python ({e:#})");
-            vec![]
-        }
-    }
+/// An environment: its folder, the variable by which tests find it, and what it holds, with
+/// versions, so that a run can be repeated.
+struct Environment {
+    folder: &'static str,
+    variable: &'static str,
+    requirements: &'static str,
 }
 
-fn prepare() -> Result<PathBuf> {
+/// What the oracles' environment holds.
+pub(crate) const REQUIREMENTS: &str = include_str!("../oracle-requirements.txt");
+
+const ORACLE: Environment = Environment {
+    folder: "target/oracle-venv",
+    variable: "MNAS_ORACLE_PYTHON",
+    requirements: REQUIREMENTS,
+};
+
+/// The programs in which people open a study: Optuna and its dashboard, TensorBoard, pandas.
+const INTERCHANGE: Environment = Environment {
+    folder: "target/interchange-venv",
+    variable: "MNAS_INTERCHANGE_PYTHON",
+    requirements: include_str!("../interchange-requirements.txt"),
+};
+
+/// Environment variables for the test run: where the oracles' pythons and libraries are.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    let mut envs = vec![];
+    for environment in [&ORACLE, &INTERCHANGE] {
+        match prepare(environment) {
+            Ok(python) => {
+                envs.push((environment.variable.into(), python.display().to_string()));
+                envs.extend(libraries(&python));
+            }
+            Err(e) => eprintln!("skipped: {} ({e:#})", environment.folder),
+        }
+    }
+    envs
+}
+
+fn prepare(environment: &Environment) -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("no workspace folder")?;
-    let folder = root.join("target/oracle-venv");
+    let folder = root.join(environment.folder);
+    let requirements = environment.requirements;
     let python = folder.join("bin/python");
     let stamp = folder.join("requirements.installed");
-    if std::fs::read_to_string(&stamp).is_ok_and(|s| s == REQUIREMENTS) && python.exists() {
+    if std::fs::read_to_string(&stamp).is_ok_and(|s| s == requirements) && python.exists() {
         return Ok(python);
     }
-    eprintln!("xtask: making the oracles' Python environment in target/oracle-venv");
+    eprintln!(
+        "xtask: making a Python environment in {}",
+        environment.folder
+    );
     std::fs::create_dir_all(root.join("target"))?;
     run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    let requirements = folder.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS)?;
+    let list = folder.join("requirements.txt");
+    std::fs::write(&list, requirements)?;
     run(Command::new(&python)
         .args([
             "-m",
@@ -51,8 +73,8 @@ fn prepare() -> Result<PathBuf> {
             "--disable-pip-version-check",
             "-r",
         ])
-        .arg(&requirements))?;
-    std::fs::write(stamp, REQUIREMENTS)?;
+        .arg(&list))?;
+    std::fs::write(stamp, requirements)?;
     Ok(python)
 }
 

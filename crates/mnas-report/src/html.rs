@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 #[cfg(test)]
 pub(crate) mod check;
 pub(crate) mod palette;
-mod policy;
+pub(crate) mod policy;
 pub(crate) mod search;
 pub(crate) mod tables;
 #[cfg(test)]

@@ -14,21 +14,28 @@
 //! # }
 //! ```
 
+mod compare;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod figures;
 mod format;
 mod html;
+mod markdown;
 mod plot;
 mod provenance;
 mod text;
 mod view;
 mod words;
 
+pub use compare::{
+    Compared, Comparison, Difference, FinalPoint, Group, Point, Published, PublishedRow,
+    compare_html, compare_text,
+};
 #[cfg(feature = "dashboard")]
 pub use dashboard::{Dashboard, News, Options, ServeError, Standing, StudyAccess};
 pub use figures::figures;
 pub use html::html;
+pub use markdown::markdown;
 pub use plot::calibration::{Prediction, calibration_chart};
 pub use text::text;
 pub use view::{

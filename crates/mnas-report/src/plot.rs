@@ -11,6 +11,7 @@ pub(crate) mod axis;
 pub(crate) mod belief;
 pub(crate) mod blocks;
 pub(crate) mod calibration;
+pub(crate) mod compare;
 pub(crate) mod controller;
 pub(crate) mod curve;
 pub(crate) mod importance;
@@ -165,6 +166,8 @@ pub(crate) enum Mark {
     Below,
     /// A triangle pointing beyond the right edge.
     Beyond,
+    /// One of several series, each with a shape and a colour of its own.
+    Series(usize),
 }
 
 impl Mark {
@@ -193,6 +196,16 @@ impl Mark {
             Mark::Winner => polygon("winner", &star(9.5)),
             Mark::Below => polygon("dot", &[(-4.0, -7.0), (4.0, -7.0), (0.0, 0.0)]),
             Mark::Beyond => polygon("dot", &[(-7.0, -4.0), (0.0, 0.0), (-7.0, 4.0)]),
+            Mark::Series(n) => {
+                let class = compare::mark_class(n);
+                match n % compare::SHAPES {
+                    0 => round(class, 4.4),
+                    1 => polygon(class, &[(-4.2, -4.2), (4.2, -4.2), (4.2, 4.2), (-4.2, 4.2)]),
+                    2 => polygon(class, &[(0.0, -5.6), (5.2, 4.2), (-5.2, 4.2)]),
+                    3 => polygon(class, &[(0.0, -6.2), (6.2, 0.0), (0.0, 6.2), (-6.2, 0.0)]),
+                    _ => polygon(class, &[(-5.2, -4.2), (5.2, -4.2), (0.0, 5.6)]),
+                }
+            }
         }
     }
 }

@@ -48,13 +48,13 @@ pub fn text(view: &View) -> String {
     out
 }
 
-fn heading(out: &mut String, text: &str) {
+pub(crate) fn heading(out: &mut String, text: &str) {
     out.push('\n');
     paragraph(out, "", text);
 }
 
 /// A paragraph wrapped to the terminal's width, every line indented and continued two further.
-fn paragraph(out: &mut String, indent: &str, text: &str) {
+pub(crate) fn paragraph(out: &mut String, indent: &str, text: &str) {
     let text = printable(text);
     let (mut line, mut empty) = (indent.to_string(), true);
     for word in text.split_whitespace() {
@@ -79,7 +79,7 @@ fn paragraph(out: &mut String, indent: &str, text: &str) {
 }
 
 /// A text without control characters: a name from a file can't move the cursor.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()

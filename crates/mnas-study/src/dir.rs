@@ -37,6 +37,11 @@ impl StudyDir {
         self.0.join("report.html")
     }
 
+    /// TensorBoard's event files.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.0.join("tensorboard")
+    }
+
     /// Weights of a network of the final stage, by a trial's number (`17`) or an entry's name
     /// (`trial 17`, `mobilenet-v2-0.5x`).
     pub fn weights(&self, name: &str) -> PathBuf {
@@ -74,7 +79,7 @@ impl StudyDir {
 }
 
 /// A name as a file's: a bare number is a trial's.
-fn file_stem(name: &str) -> String {
+pub(crate) fn file_stem(name: &str) -> String {
     let trial = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
     let name = if trial {
         format!("trial {name}")

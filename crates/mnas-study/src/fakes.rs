@@ -123,6 +123,7 @@ pub(crate) fn plan() -> Plan {
         },
         executor: ExecutorPlan::Local,
         staleness: 0,
+        tensorboard: false,
     }
 }
 

@@ -14,6 +14,7 @@ mod executor;
 #[cfg(test)]
 mod fakes;
 mod finals;
+pub mod interchange;
 mod job;
 mod lock;
 mod plan;
@@ -23,6 +24,7 @@ mod search;
 mod session;
 mod stop;
 mod store;
+mod tensorboard;
 mod update;
 mod view;
 mod worker;

@@ -72,6 +72,14 @@ pub struct Plan {
     /// it and not on who is quick. 0 is one batch after the other; more keeps many workers busy.
     #[serde(default)]
     pub staleness: u32,
+    /// Whether TensorBoard's event files are written while the study runs.
+    #[serde(default = "yes")]
+    pub tensorboard: bool,
+}
+
+/// Plans of before the key existed want the files too.
+fn yes() -> bool {
+    true
 }
 
 /// The images of a study.

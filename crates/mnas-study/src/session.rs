@@ -6,12 +6,13 @@ mod spent;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use mnas_search::{Event, Outcome, Space, Study};
+use mnas_search::{CurvePoint, Event, Outcome, Space, Study};
 
 use crate::error::StudyError;
 use crate::job::{DataJob, JobId, Net};
 use crate::plan::Plan;
 use crate::run::Rig;
+use crate::tensorboard::TensorBoard;
 use crate::update::{Phase, Update};
 use crate::view;
 
@@ -40,6 +41,7 @@ pub(crate) struct Session<'a> {
     final_begun: bool,
     /// Batches that were observed before this run.
     observed_before: u32,
+    board: Option<TensorBoard>,
 }
 
 impl<'a> Session<'a> {
@@ -62,10 +64,18 @@ impl<'a> Session<'a> {
             seq,
             final_begun,
             observed_before,
+            board: None,
         };
         events
             .iter()
             .for_each(|s| session.note(s.time_ms, s.seq, &s.event));
+        if session.plan.tensorboard {
+            let folder = session.rig.dir.tensorboard();
+            match TensorBoard::open(folder, &session.study, &events) {
+                Ok(board) => session.board = Some(board),
+                Err(e) => session.warn(format!("TensorBoard's event files can't be written: {e}")),
+            }
+        }
         Ok(session)
     }
 
@@ -87,7 +97,21 @@ impl<'a> Session<'a> {
             .iter()
             .zip(first..)
             .for_each(|(e, seq)| self.note(time_ms, seq, e));
+        self.plot(|board, study| events.iter().try_for_each(|e| board.add(study, time_ms, e)));
         Ok(())
+    }
+
+    /// Writes to TensorBoard's event files. A failure ends them, not the study.
+    fn plot(&mut self, write: impl FnOnce(&mut TensorBoard, &Study) -> std::io::Result<()>) {
+        let Some(board) = &mut self.board else {
+            return;
+        };
+        if let Err(e) = write(board, &self.study) {
+            self.board = None;
+            self.warn(format!(
+                "TensorBoard's event files are written no longer: {e}"
+            ));
+        }
     }
 
     /// Takes in what the fold doesn't know of a stored event.
@@ -204,6 +228,23 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn tell(&mut self, update: Update) {
+        if let Update::Job {
+            name,
+            epoch: Some(epoch),
+            loss: Some(loss),
+            accuracy,
+            ..
+        } = &update
+            && self.final_begun
+        {
+            let (time_ms, epoch, loss, accuracy) = (self.now_ms(), *epoch, *loss, *accuracy);
+            let point = CurvePoint {
+                epoch,
+                loss,
+                accuracy,
+            };
+            self.plot(|board, _| board.curve(name, time_ms, &[point]));
+        }
         (self.rig.observer)(&update);
     }
 

@@ -40,6 +40,10 @@ pub(crate) enum Command {
     /// Show a study live in the browser, also while a search runs on it.
     #[cfg(feature = "dashboard")]
     Dashboard(DashboardArgs),
+    /// Set studies side by side.
+    Compare(CompareArgs),
+    /// Write a study's trials for pandas, Optuna or MLflow.
+    ExportStudy(ExportStudyArgs),
     /// Train one network.
     Train(TrainArgs),
     /// Test a trained network: top-1, top-5 and per class.
@@ -216,9 +220,48 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct ReportArgs {
     /// Study directory.
     pub dir: PathBuf,
-    /// Also write each figure as an SVG file into this folder.
+    /// Also write each figure into this folder, as SVG and, where mnas was built with the feature
+    /// png, as PNG.
     #[arg(long, value_name = "DIR")]
     pub figures: Option<PathBuf>,
+    /// Also write the report as Markdown: report.md beside report.html.
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+/// Arguments of `mnas compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Study directories.
+    #[arg(required = true, num_args = 2.., value_name = "DIR")]
+    pub dirs: Vec<PathBuf>,
+    /// Also write the comparison as one offline page.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Published figures to show beside them; see docs/how-to/compare-studies.md.
+    #[arg(long, value_name = "FILE")]
+    pub published: Option<PathBuf>,
+}
+
+/// Arguments of `mnas export-study`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A row is a trial: its decisions, accuracy, latency, reward, MACs, parameters, state, attempt, \
+times, network and device. optuna is a SQLite file in Optuna's own tables, with two objectives, which \
+optuna.load_study and optuna-dashboard open. mlflow:URL makes a run per trial in an experiment named as the study, \
+and leaves alone the runs that are there. TensorBoard's event files need no export: a study has them in tensorboard/."
+)]
+pub(crate) struct ExportStudyArgs {
+    /// Study directory.
+    pub dir: PathBuf,
+    /// csv, jsonl, parquet or optuna: trials.csv, trials.jsonl, trials.parquet or optuna.db in the
+    /// study directory; or a file of one's own that ends in .csv, .jsonl, .parquet or .db; or
+    /// mlflow:http://HOST:PORT.
+    #[arg(long, value_name = "WHERE")]
+    pub to: String,
+    /// Replace an Optuna file that is there, with what Optuna may have added to it.
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// Arguments of `mnas dashboard`.

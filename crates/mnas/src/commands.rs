@@ -6,12 +6,14 @@ use crate::output::Output;
 use crate::registry::Registry;
 
 mod agent;
+mod compare;
 pub(crate) mod cost;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod device;
 mod eval;
 mod export;
+mod export_study;
 mod import;
 mod measure;
 mod predict;
@@ -31,6 +33,8 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Report(args) => report::run(args, out),
         #[cfg(feature = "dashboard")]
         Command::Dashboard(args) => dashboard::run(args, out),
+        Command::Compare(args) => compare::run(args, out),
+        Command::ExportStudy(args) => export_study::run(args, out),
         Command::Train(args) => train::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Predict(args) => predict::run(args, out),

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     /// PostgreSQL database that keeps the study's events, as
     /// postgres://USER@HOST/DATABASE?study=NAME; a file of the study directory without it.
     pub store: Option<String>,
+    /// Whether TensorBoard's event files are written into the study directory (true).
+    pub tensorboard: Option<bool>,
     /// Latency target.
     pub target: Option<TargetConfig>,
     /// How accuracy and latency become one reward.

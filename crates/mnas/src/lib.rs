@@ -13,6 +13,7 @@ mod commands;
 mod config;
 mod engines;
 mod exit;
+mod figures;
 mod files;
 #[cfg(feature = "dashboard")]
 mod follow;

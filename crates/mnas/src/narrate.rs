@@ -160,6 +160,11 @@ impl Narrator {
         } else {
             ("search", self.trials)
         };
+        // A log says how the search stands; on a terminal one sees each job pass by.
+        let message = match self.progress.is_live() || phase == "final" || self.best.is_empty() {
+            true => message,
+            false => &self.best,
+        };
         self.progress
             .show(phase, done.min(total), total, message, eta);
     }

@@ -30,24 +30,36 @@ impl Output {
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
-    printed: Instant,
-    every: Duration,
+    began: Instant,
+    /// When the last line was printed, and of which phase.
+    printed: Option<(Instant, String)>,
+}
+
+/// Time between two lines of a log: a tenth of the time so far, so that a run of minutes shows that
+/// it lives and one of days doesn't fill the log.
+fn interval(since_began: Duration) -> Duration {
+    (since_began / 10).clamp(Duration::from_secs(10), Duration::from_secs(300))
 }
 
 impl Progress {
     /// Progress on standard error.
     pub(crate) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
+        // The message is cut where the line ends; the time left stands before it.
         let style =
-            ProgressStyle::with_template("{prefix:>9} {wide_bar:.cyan/dim} {pos}/{len} {msg}")
+            ProgressStyle::with_template("{prefix} {bar:16.cyan/dim} {pos}/{len} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = terminal.then(|| ProgressBar::new(0).with_style(style));
-        let every = Duration::from_secs(10);
         Self {
             bar,
-            printed: Instant::now() - every,
-            every,
+            began: Instant::now(),
+            printed: None,
         }
+    }
+
+    /// Whether what is shown is seen at once and replaced, as on a terminal.
+    pub(crate) fn is_live(&self) -> bool {
+        self.bar.is_some()
     }
 
     /// Shows `done` of `total` with a phase and a message, and the seconds that remain.
@@ -59,17 +71,26 @@ impl Progress {
         message: &str,
         eta_seconds: Option<f64>,
     ) {
-        let eta = eta_seconds
-            .map(|s| format!("  {} left", clock(s)))
-            .unwrap_or_default();
+        let eta = eta_seconds.map(|s| format!("{} left", clock(s)));
+        let parts = [eta.as_deref().unwrap_or_default(), message];
+        let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
+        let message = parts.join(", ");
         if let Some(bar) = &self.bar {
             bar.set_prefix(phase.to_string());
             bar.set_length(total);
             bar.set_position(done);
-            bar.set_message(format!("{message}{eta}"));
-        } else if self.printed.elapsed() >= self.every {
-            self.printed = Instant::now();
-            eprintln!("{phase} {done}/{total} {message}{eta}");
+            bar.set_message(message);
+            return;
+        }
+        let every = interval(self.began.elapsed());
+        let due = self
+            .printed
+            .as_ref()
+            .is_none_or(|(at, of)| of != phase || at.elapsed() >= every);
+        if due {
+            self.printed = Some((Instant::now(), phase.into()));
+            let share = 100.0 * done as f64 / total.max(1) as f64;
+            eprintln!("{phase} {done}/{total} ({share:.0} %) {message}");
         }
     }
 
@@ -143,6 +164,21 @@ mod tests {
             [clock(5.2), clock(65.0), clock(3725.0)],
             ["0:05", "1:05", "1:02:05"]
         );
+    }
+
+    #[test]
+    fn lines_come_less_often_the_longer_it_takes() {
+        let seconds = |s: u64| interval(Duration::from_secs(s)).as_secs();
+        assert_eq!(
+            [seconds(0), seconds(60), seconds(1200), seconds(86_400)],
+            [10, 10, 120, 300]
+        );
+        // A day's log has a few hundred lines.
+        let (mut at, mut lines) = (0, 0);
+        while at < 86_400 {
+            (at, lines) = (at + seconds(at), lines + 1);
+        }
+        assert!(lines < 400, "{lines}");
     }
 
     #[test]

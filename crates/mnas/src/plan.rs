@@ -124,6 +124,8 @@ pub(crate) fn check(
         },
         executor: config.executor(opened.info().predicted)?,
         staleness: config.staleness.unwrap_or(0),
+        // A few hundred bytes a trial.
+        tensorboard: config.tensorboard.unwrap_or(true),
     };
     plan.check().blame(Blame::Usage)?;
     Ok(plan)

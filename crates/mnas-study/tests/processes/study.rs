@@ -107,6 +107,7 @@ fn plan(cache: &Path) -> Plan {
         },
         executor: ExecutorPlan::Local,
         staleness: 0,
+        tensorboard: false,
     }
 }
 

@@ -6,7 +6,8 @@ use mnas_report::View;
 use mnas_study::StudyDir;
 
 use crate::cli::ReportArgs;
-use crate::exit::{Blame, Blamed, CommandResult};
+use crate::exit::CommandResult;
+use crate::figures;
 use crate::files::write_atomically;
 use crate::output::Output;
 
@@ -14,21 +15,17 @@ use crate::output::Output;
 pub(crate) fn run(args: &ReportArgs, out: Output) -> CommandResult {
     let view = View::of(&mnas_study::load(&args.dir)?);
     write(&args.dir, &view)?;
-    if let Some(folder) = &args.figures {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))
-            .blame(Blame::Store)?;
-        for (name, svg) in mnas_report::figures(&view) {
-            write_atomically(&folder.join(name), svg.as_bytes())?;
-        }
+    let mut written = format!("report: {}", StudyDir::new(&args.dir).report().display());
+    if args.markdown {
+        let path = args.dir.join("report.md");
+        write_atomically(&path, mnas_report::markdown(&view).as_bytes())?;
+        written += &format!("\nMarkdown: {}", path.display());
     }
-    out.print(&view, || {
-        format!(
-            "{}\nreport: {}",
-            mnas_report::text(&view),
-            StudyDir::new(&args.dir).report().display()
-        )
-    });
+    if let Some(folder) = &args.figures {
+        let what = figures::write(folder, &view)?;
+        written += &format!("\nfigures: {what} in {}", folder.display());
+    }
+    out.print(&view, || format!("{}\n{written}", mnas_report::text(&view)));
     Ok(())
 }
 
