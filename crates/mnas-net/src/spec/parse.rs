@@ -1,5 +1,7 @@
 //! Text to [`NetSpec`]. Every fault is an error with its place; nothing is skipped in silence.
 
+use super::canonical::cells_used;
+use super::cell::{Cells, Edge, EdgeOp, MOST_NODES};
 use super::decimal::{Decimal, DecimalError};
 use super::key::MOST_LAYERS;
 use super::{Head, Key, NetSpec, SpecError, SpecErrorKind, Stem};
@@ -88,6 +90,7 @@ pub(super) fn net(text: &str) -> Result<NetSpec, SpecError> {
         return Err(at(place, SpecErrorKind::MissingStem));
     };
     let stem = stem(*first)?;
+    let mut cells = Cells::default();
     let mut blocks: Vec<Block> = vec![];
     let mut layers = 0;
     for (i, item) in items.iter().enumerate().skip(1) {
@@ -98,10 +101,29 @@ pub(super) fn net(text: &str) -> Result<NetSpec, SpecError> {
             let head = head(*item)?;
             return match items.get(i + 1) {
                 Some(next) => Err(next.error(SpecErrorKind::AfterHead)),
-                None => Ok(NetSpec { stem, blocks, head }),
+                None => Ok(NetSpec {
+                    stem,
+                    cells,
+                    blocks,
+                    head,
+                }),
             };
         }
+        if let "normal" | "reduce" = item.code() {
+            if !blocks.is_empty() {
+                return Err(item.error(SpecErrorKind::LateCell));
+            }
+            cell_line(*item, &mut cells)?;
+            continue;
+        }
         let block = block(*item)?;
+        let described = |cell: &super::Cell| !cell.nodes.is_empty();
+        let (normal, reduction) = cells_used(std::slice::from_ref(&block));
+        for (needed, (code, cell)) in [normal, reduction].into_iter().zip(cells.named()) {
+            if needed && !described(cell) {
+                return Err(item.error(SpecErrorKind::MissingCell { code }));
+            }
+        }
         layers += block.repeats;
         if layers > MOST_LAYERS {
             return Err(item.error(SpecErrorKind::TooDeep { most: MOST_LAYERS }));
@@ -151,6 +173,9 @@ fn block(item: Token<'_>) -> Result<Block, SpecError> {
     };
     let kind: &'static dyn BlockKind = *kind;
     let s = Settings::read(item, kind.code(), kind.required(), kind.optional())?;
+    if s.repeats == 0 && s.stride > 1 {
+        return Err(item.error(SpecErrorKind::AbsentStride));
+    }
     Ok(Block {
         kind,
         repeats: s.repeats,
@@ -161,6 +186,55 @@ fn block(item: Token<'_>) -> Result<Block, SpecError> {
         squeeze: s.squeeze,
         act: s.act,
         skip: s.skip.unwrap_or(kind.default_skip()),
+    })
+}
+
+/// Adds a node, or a state that joins, to one of the cells.
+fn cell_line(item: Token<'_>, cells: &mut Cells) -> Result<(), SpecError> {
+    let cell = match item.code() {
+        "normal" => &mut cells.normal,
+        _ => &mut cells.reduction,
+    };
+    let states = cell.states();
+    let parts: Vec<Token<'_>> = item.parts().skip(1).collect();
+    match parts[..] {
+        [join] if join.text.starts_with("join@") => {
+            let state = state(join.from("join@".len()), states)?;
+            cell.joined.push(state);
+        }
+        [a, b] => {
+            if cell.nodes.len() == MOST_NODES {
+                return Err(item.error(SpecErrorKind::TooManyNodes { most: MOST_NODES }));
+            }
+            cell.nodes.push([edge(a, states)?, edge(b, states)?]);
+        }
+        _ => return Err(item.error(SpecErrorKind::CellParts)),
+    }
+    Ok(())
+}
+
+fn edge(part: Token<'_>, states: usize) -> Result<Edge, SpecError> {
+    let known = |name: &str| EdgeOp::ALL.iter().find(|(n, _)| *n == name);
+    let found = part.text.split_once('@');
+    let Some((name, (_, op))) = found.and_then(|(name, _)| Some((name, known(name)?))) else {
+        return Err(part.error(SpecErrorKind::UnknownEdge {
+            edge: part.text.into(),
+            known: EdgeOp::ALL.map(|(n, _)| n).join(", "),
+        }));
+    };
+    let state = state(part.from(name.len() + 1), states)?;
+    Ok(Edge { state, op: *op })
+}
+
+/// The number of a state before the node that reads it.
+fn state(value: Token<'_>, states: usize) -> Result<usize, SpecError> {
+    let digits = value.text.bytes().all(|b| b.is_ascii_digit());
+    let number = value.text.parse().ok().filter(|_| digits);
+    number.filter(|n| *n < states).ok_or_else(|| {
+        value.error(SpecErrorKind::UnknownState {
+            state: value.text.into(),
+            last: states - 1,
+        })
     })
 }
 
@@ -231,7 +305,7 @@ impl Settings {
 
     fn set(&mut self, key: Key, value: Token<'_>) -> Result<(), SpecError> {
         match key {
-            Key::Repeats => self.repeats = count(key, value, 1)?,
+            Key::Repeats => self.repeats = count(key, value, 0)?,
             Key::Kernel => self.kernel = kernel(value)?,
             Key::Stride => self.stride = count(key, value, 1)?,
             Key::Expand => self.expand = count(key, value, 1)?,
