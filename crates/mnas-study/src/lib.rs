@@ -17,6 +17,7 @@ mod finals;
 mod job;
 mod lock;
 mod plan;
+mod proxy_check;
 mod run;
 mod search;
 mod session;
@@ -48,6 +49,7 @@ pub use plan::{
     ClusterPlan, DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, PlanError,
     RayPlan, SlurmPlan, SpacePlan, Target,
 };
+pub use proxy_check::{CheckedNet, ProxyCheck, TAU_MIN, proxy_check};
 pub use run::{Extend, Rig, RunEnv, Summary, create, run, run_on};
 pub use stop::Stop;
 pub use store::{Memory, SNAPSHOTS_KEPT, Sqlite, Store, StoreError, Stored};

@@ -19,7 +19,7 @@ use crate::store::{Sqlite, Store, StoreError};
 use crate::update::Update;
 use crate::view;
 
-mod assemble;
+pub(crate) mod assemble;
 #[cfg(test)]
 mod tests;
 

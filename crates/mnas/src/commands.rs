@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod measure;
 mod predict;
+mod proxy_check;
 mod report;
 mod search;
 pub(crate) mod space;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Measure(args) => measure::run(args, registry, out),
         Command::Device(command) => device::run(command, registry, out),
         Command::Zoo => zoo::run(out),
+        Command::ProxyCheck(args) => proxy_check::run(args, registry, out),
         Command::Space(args) => space::run(args, out),
         Command::Schema => {
             out.print(&crate::config::Config::schema(), || {
