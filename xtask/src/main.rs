@@ -5,14 +5,14 @@
 
 mod cluster;
 mod oracle;
+mod paper;
 mod tidy;
 
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str =
-    "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | cluster-test NAME";
+const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | cluster-test NAME | paper NAME [DIR]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("tidy") => tidy::check(),
         Some("docs") => docs(),
+        Some("paper") => paper::run(rest),
         Some("cluster-test") => cluster::test(rest),
         _ => Err(anyhow::anyhow!(USAGE)),
     };

@@ -15,13 +15,12 @@ mod tests;
 use std::path::Path;
 
 use mnas_net::{NetSpec, Purpose, cost, stream, zoo};
-use mnas_search::Event;
+
 
 use crate::clock::{Clock, SystemClock};
 use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::evaluate;
-use crate::executor::Executor;
 use crate::job::{Job, JobId, JobOutput, TrainJob};
 use crate::lock::DirLock;
 use crate::plan::{Plan, Target};
@@ -262,6 +261,7 @@ impl Check<'_> {
                 seed: plan.seed.wrapping_add(u64::from(key.seed)),
                 trial: key.net as u64,
                 threads: plan.threads,
+                cut: None,
                 weights_out: None,
                 checkpoint: Some(self.session.dir().checkpoint(&name)),
             }),

@@ -18,7 +18,12 @@ fn trial(t: &Trial) -> TrialView {
     let metrics = t.metrics();
     let (latency, accuracy) = match &t.outcome {
         Some(Outcome::Done(m)) => (Some(&m.latency), Some(m.accuracy)),
-        Some(Outcome::TooSlow { latency, accuracy }) => (Some(latency), Some(*accuracy)),
+        Some(
+            Outcome::TooSlow { latency, accuracy }
+            | Outcome::Stopped {
+                latency, accuracy, ..
+            },
+        ) => (Some(latency), Some(*accuracy)),
         _ => (None, None),
     };
     TrialView {
@@ -37,7 +42,10 @@ fn trial(t: &Trial) -> TrialView {
         failure: t.outcome.as_ref().and_then(why_not),
         latency: latency.map(latency_view),
         epochs: metrics.and_then(|m| Some(m.curve.last()?.epoch)),
-        train_seconds: metrics.map(|m| m.train_seconds),
+        train_seconds: match &t.outcome {
+            Some(Outcome::Stopped { train_seconds, .. }) => Some(*train_seconds),
+            _ => metrics.map(|m| m.train_seconds),
+        },
         measure_seconds: metrics.map(|m| m.measure_seconds),
     }
 }
@@ -46,6 +54,7 @@ fn state(t: &Trial) -> State {
     match t.outcome {
         Some(Outcome::Done(_)) => State::Done,
         Some(Outcome::TooSlow { .. }) => State::TooSlow,
+        Some(Outcome::Stopped { .. }) => State::Stopped,
         Some(Outcome::Infeasible { .. }) => State::Infeasible,
         Some(Outcome::Failed(_)) => State::Failed,
         Some(Outcome::Lost { .. }) => State::Lost,
@@ -55,7 +64,7 @@ fn state(t: &Trial) -> State {
 
 fn why_not(outcome: &Outcome) -> Option<FailureView> {
     match outcome {
-        Outcome::Done(_) | Outcome::TooSlow { .. } => None,
+        Outcome::Done(_) | Outcome::TooSlow { .. } | Outcome::Stopped { .. } => None,
         Outcome::Infeasible {
             reason,
             value,
@@ -137,6 +146,7 @@ pub(super) fn totals(study: &Study, trials: &[TrialView], finals: &[FinalView]) 
         duplicates: counts.duplicates,
         trained: counts.trained,
         too_slow: counts.too_slow,
+        stopped: counts.stopped,
         infeasible: counts.infeasible,
         failed: counts.failed,
         lost: counts.lost,

@@ -183,6 +183,7 @@ impl Session<'_> {
             Verdict::Done(JobOutput::Trained(net)) => {
                 late(format!("validation accuracy {}", net.accuracy))
             }
+            Verdict::Done(JobOutput::CutShort(..)) => late("cut short".into()),
             Verdict::Done(_) => late("a latency".into()),
             Verdict::Failed(
                 JobFailure::Infrastructure { message: m } | JobFailure::Changed { found: m, .. },

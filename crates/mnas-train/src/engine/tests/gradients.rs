@@ -111,10 +111,8 @@ fn cells() {
     let text = "stem_k3_s1_c6; normal_sep3@0_max3@1; normal_avg3@2_id@2; normal_sep5@0_sep7@1; \
                 reduce_sep3@0_max3@1; reduce_id@0_avg3@1; reduce_sep5@2_id@3; cell_r2_s1_c5; cell_r2_s2_c6; head_c9";
     let spec: mnas_net::NetSpec = text.parse().unwrap();
-    for (seed, (h, w)) in [(11, 9), (12, 12)].into_iter().enumerate() {
-        let graph = spec.graph(mnas_net::Shape::new(h, w, 3), 4).unwrap();
-        check(&graph, 3, 300 + seed as u64, 2);
-    }
+    let graph = spec.graph(mnas_net::Shape::new(9, 8, 3), 4).unwrap();
+    check(&graph, 3, 300, 1);
 }
 
 #[test]
