@@ -8,6 +8,7 @@
 mod arm;
 mod cluster;
 mod oracle;
+mod paper;
 mod tidy;
 
 use std::path::Path;
@@ -15,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | screenshots | cluster-test NAME";
+const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | screenshots | cluster-test NAME | paper NAME [DIR]";
 
 /// What the tests build beside the default: it needs a PostgreSQL server only to do more than skip.
 const FEATURES: [&str; 2] = ["--features", "mnas/postgres"];
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::check(),
         Some("docs") => docs(),
         Some("screenshots") => screenshots(),
+        Some("paper") => paper::run(rest),
         Some("cluster-test") => cluster::test(rest),
         _ => Err(anyhow::anyhow!(USAGE)),
     };

@@ -280,6 +280,7 @@ fn plan(engine: &str, settings: &Settings) -> Plan {
     let predicted = settings.number("measure_seconds", 0.0) == 0.0;
     let recipe = Recipe::proxy(&meta);
     Plan {
+        early_stop: None,
         tensorboard: false,
         data: DataPlan::of(&meta, None, 0.1, 0),
         device: device(predicted),

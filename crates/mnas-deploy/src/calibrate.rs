@@ -11,7 +11,7 @@ mod nnls;
 mod part;
 
 pub use fit::{Observation, Term, fit_linear, leave_one_out};
-pub use judge::Agreement;
+pub use judge::{Agreement, kendall_tau};
 pub use part::{Part, parts};
 
 use crate::device::linear::{LinearModel, features};

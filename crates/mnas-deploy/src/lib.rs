@@ -15,7 +15,7 @@ mod quantize;
 pub use agent::{AgentError, serve_agent};
 pub use calibrate::{
     Agreement, CalibrateError, Calibration, Observation, Part, Point, Role, Specimen, Term,
-    calibrate, fit_linear, leave_one_out, parts,
+    calibrate, fit_linear, kendall_tau, leave_one_out, parts,
 };
 pub use device::host::profile;
 pub use device::linear::LinearModel;

@@ -6,9 +6,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use crate::graph::op::Activation;
-use crate::spec::{Decimal, Key};
+use crate::spec::{Cells, Decimal, Key};
 use crate::{GraphBuilder, GraphError, NodeId};
 
+mod cell;
 mod cn;
 mod ds;
 mod ir;
@@ -23,6 +24,7 @@ pub const BLOCKS: &[&dyn BlockKind] = &[
     &ds::DepthwiseSeparable,
     &ir::InvertedResidual,
     &sep::Separable,
+    &cell::NasCell,
 ];
 
 /// A kind of block.
@@ -46,12 +48,18 @@ pub trait BlockKind: Sync {
         Skip::None
     }
 
-    /// Adds one layer of the block to the graph and returns its output, whose width is
-    /// `layer.block.width` at `layer.stride`. Nodes are named under `layer.name`.
+    /// Adds one layer of the block to the graph at `layer.stride` and returns its output, of
+    /// [`BlockKind::output_width`] channels. Nodes are named under `layer.name`.
     ///
     /// # Errors
     /// Those of [`GraphBuilder::add`].
     fn lower(&self, layer: &Layer<'_>, g: &mut GraphBuilder) -> Result<NodeId, GraphError>;
+
+    /// Channels of the block's output.
+    fn output_width(&self, block: &Block, cells: &Cells) -> usize {
+        let _ = cells;
+        block.width
+    }
 
     /// The same layers in the words of a simpler kind, where there is one. The graph must stay
     /// equal, names included.
@@ -93,7 +101,7 @@ impl fmt::Debug for dyn BlockKind {
 pub struct Block {
     /// What a layer is.
     pub kind: &'static dyn BlockKind,
-    /// Number of layers.
+    /// Number of layers; a block of none is left out.
     pub repeats: usize,
     /// Side of the (depthwise) convolution's window.
     pub kernel: usize,
@@ -101,7 +109,7 @@ pub struct Block {
     pub stride: usize,
     /// Expanded width as a multiple of a layer's input channels.
     pub expand: usize,
-    /// Output channels.
+    /// Output channels; of a `cell`, those of each of its states.
     pub width: usize,
     /// Squeeze width as a fraction of a layer's input channels; zero is no squeeze-excitation.
     pub squeeze: Decimal,
@@ -143,6 +151,10 @@ pub struct Layer<'a> {
     pub stride: usize,
     /// What the layer reads.
     pub input: NodeId,
+    /// What the layer before it read; the input again where there is none.
+    pub previous: NodeId,
+    /// The network's cells.
+    pub cells: &'a Cells,
 }
 
 impl Layer<'_> {
@@ -153,23 +165,33 @@ impl Layer<'_> {
 }
 
 impl Block {
-    /// Adds the block's layers to the graph after `input`, as `name.0`, `name.1` and so on.
+    /// Channels of the block's output.
+    pub fn output_width(&self, cells: &Cells) -> usize {
+        self.kind.output_width(self, cells)
+    }
+
+    /// Adds the block's layers to the graph after `input`, as `name.0`, `name.1` and so on. Returns
+    /// what the last layer read and gave.
     pub(crate) fn lower(
         &self,
         name: &str,
-        mut input: NodeId,
+        (mut previous, mut input): (NodeId, NodeId),
+        cells: &Cells,
         g: &mut GraphBuilder,
-    ) -> Result<NodeId, GraphError> {
+    ) -> Result<(NodeId, NodeId), GraphError> {
         for i in 0..self.repeats {
             let layer = Layer {
                 block: self,
                 name: &format!("{name}.{i}"),
                 stride: if i == 0 { self.stride } else { 1 },
                 input,
+                previous,
+                cells,
             };
-            input = self.kind.lower(&layer, g)?;
+            let output = self.kind.lower(&layer, g)?;
+            (previous, input) = (input, output);
         }
-        Ok(input)
+        Ok((previous, input))
     }
 }
 

@@ -48,5 +48,7 @@ pub use graph::param::{ParamRole, ParamSpec};
 pub use graph::shape::{Padding, PaddingRule, Shape, same_padding, symmetric_padding};
 pub use graph::{Graph, GraphBuilder, GraphError, Node, NodeId};
 pub use rng::{Purpose, Stream, stream};
-pub use spec::{Decimal, Head, Key, NetSpec, SpecError, SpecErrorKind, Stem};
+pub use spec::{
+    Cell, Cells, Decimal, Edge, EdgeOp, Head, Key, NetSpec, SpecError, SpecErrorKind, Stem,
+};
 pub use weights::{Tensor, Weights, WeightsError};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 mod canonical;
+mod cell;
 mod decimal;
 mod error;
 mod key;
@@ -14,6 +15,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub use cell::{Cell, Cells, Edge, EdgeOp};
 pub use decimal::Decimal;
 pub use error::{SpecError, SpecErrorKind};
 pub use key::Key;
@@ -39,9 +41,12 @@ use crate::{Graph, GraphBuilder, GraphError, PaddingRule, Shape};
 /// | `ds` | depthwise convolution, batch norm, activation; linear 1x1 projection, batch norm |
 /// | `ir` | 1x1 expansion by `e` (absent at e1), batch norm, activation; then as `ds` |
 /// | `sep` | depthwise convolution, batch norm, activation; 1x1 convolution, batch norm, activation (MobileNetV1) |
+/// | `normal`, `reduce` | no layer: a node of the normal or the reduction cell, as `normal_sep3@0_id@1` ([`Cell`]) |
+/// | `cell` | the reduction cell where it has a stride, else the normal cell; `c` channels in each of its states |
 /// | `head` | 1x1 convolution to `c` channels (absent at c0), batch norm, activation; global average; dropout; linear classifier |
 ///
-/// [`Key`] lists the keys with their limits. `r`, `k`, `s` and `c` are required of blocks.
+/// [`Key`] lists the keys with their limits. `r`, `k`, `s` and `c` are required of blocks (`cell` has
+/// no `k`). A block of no layers (`r0`, at stride 1) is left out.
 /// `padsymmetric` of the stem places the windows of the whole network as PyTorch does.
 /// Squeeze-excitation (`se`) follows the convolution's activation in `cn` and the depthwise one's
 /// in `ds` and `ir`; its width counts channels of the layer's *input*. A skip
@@ -55,6 +60,8 @@ use crate::{Graph, GraphBuilder, GraphError, PaddingRule, Shape};
 pub struct NetSpec {
     /// First convolution.
     pub stem: Stem,
+    /// What the cells of `cell` blocks compute.
+    pub cells: Cells,
     /// Blocks in order.
     pub blocks: Vec<Block>,
     /// Classifier.
@@ -93,7 +100,8 @@ impl NetSpec {
     ///
     /// Choices that can't matter take one value: the skip of a single layer that has a stride or
     /// changes its width, the activation of a head without convolution, squeeze ratios that round
-    /// to the same widths; an `ir` without expansion is a `ds`. Scale first, then canonicalise:
+    /// to the same widths; an `ir` without expansion is a `ds`; blocks without layers and cells that
+    /// no block uses are left out. Scale first, then canonicalise:
     /// widths that differ may become equal, and bring a skip to life.
     #[must_use]
     pub fn canonical(&self) -> NetSpec {
@@ -118,8 +126,11 @@ impl NetSpec {
         let sizes = (stem.kernel, stem.stride, stem.width);
         let image = g.input();
         let mut x = parts::conv_bn_act(&mut g, "stem", image, sizes, Some(stem.act))?;
-        for (i, block) in self.blocks.iter().enumerate() {
-            x = block.lower(&format!("blocks.{i}"), x, &mut g)?;
+        let mut previous = x;
+        let present = self.blocks.iter().filter(|b| b.repeats > 0);
+        for (i, block) in present.enumerate() {
+            let name = format!("blocks.{i}");
+            (previous, x) = block.lower(&name, (previous, x), &self.cells, &mut g)?;
         }
         if head.width > 0 {
             x = parts::conv_bn_act(&mut g, "head", x, (1, 1, head.width), Some(head.act))?;
@@ -182,6 +193,11 @@ impl fmt::Display for NetSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = if f.alternate() { "; " } else { "\n" };
         write!(f, "{}{separator}", self.stem)?;
+        for (code, cell) in self.cells.named() {
+            for line in cell.lines(code) {
+                write!(f, "{line}{separator}")?;
+            }
+        }
         for block in &self.blocks {
             write!(f, "{block}{separator}")?;
         }

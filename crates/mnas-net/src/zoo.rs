@@ -6,6 +6,8 @@ use crate::{NetSpec, SpecError};
 
 mod mnasnet;
 mod mobilenet;
+mod nasnet;
+mod one_type;
 mod small;
 #[cfg(test)]
 mod tests;
@@ -76,6 +78,11 @@ pub fn entries() -> &'static [Entry] {
         mnasnet::A3,
         mobilenet::V1,
         mobilenet::V2,
+        nasnet::A_MOBILE,
+        one_type::E3_K3,
+        one_type::E3_K5,
+        one_type::E6_K3,
+        one_type::E6_K5,
         small::MNASNET_A1,
         small::MOBILENET_V2,
     ];

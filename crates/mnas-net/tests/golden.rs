@@ -24,6 +24,12 @@ fn published_networks() {
     check("mobilenet-v2", 3, 1000, 3_504_872, 300_774_272);
 }
 
+/// The parameters are those of the published weights, to the last one; the paper: 564 M.
+#[test]
+fn cells() {
+    check("nasnet-a-mobile", 3, 1000, 5_289_978, 563_909_984);
+}
+
 #[test]
 fn widths() {
     check("mnasnet-a1-1.4x", 3, 1000, 6_105_992, 586_317_952);

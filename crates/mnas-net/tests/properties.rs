@@ -1,8 +1,8 @@
 //! Laws of the text, on random networks and on random text.
 
 use mnas_net::{
-    Activation, BLOCKS, Block, BlockKind, Decimal, Head, Key, NetSpec, PaddingRule, Shape, Skip,
-    Stem,
+    Activation, BLOCKS, Block, BlockKind, Cell, Cells, Decimal, Edge, EdgeOp, Head, Key, NetSpec,
+    PaddingRule, Shape, Skip, Stem,
 };
 use proptest::prelude::*;
 
@@ -33,6 +33,12 @@ fn odd(most: usize) -> impl Strategy<Value = usize> {
 
 /// Keys that a kind doesn't take keep their neutral value.
 fn fit(mut b: Block) -> Block {
+    if !b.kind.takes(Key::Kernel) {
+        b.kernel = 1;
+    }
+    if b.repeats == 0 {
+        b.stride = 1;
+    }
     if !b.kind.takes(Key::Expand) {
         b.expand = 1;
     }
@@ -55,22 +61,47 @@ fn kind() -> impl Strategy<Value = &'static dyn BlockKind> {
 prop_compose! {
     /// Any block that a text can describe.
     fn any_block()(
-        kind in kind(), repeats in 1..=64usize, kernel in odd(31), stride in 1..=8usize,
+        kind in kind(), repeats in 0..=64usize, kernel in odd(31), stride in 1..=8usize,
         expand in 1..=64usize, width in 1..=16384usize, squeeze in decimal(Key::Squeeze), act in act(), skip in skip(),
     ) -> Block {
         fit(Block { kind, repeats, kernel, stride, expand, width, squeeze, act, skip })
     }
 }
 
+/// A cell of some nodes; each reads states before it.
+fn cell(nodes: std::ops::Range<usize>) -> impl Strategy<Value = Cell> {
+    let edge = || (0..EdgeOp::ALL.len(), any::<prop::sample::Index>());
+    let node = (edge(), edge());
+    let joined = prop::collection::vec(any::<prop::sample::Index>(), 0..2);
+    (prop::collection::vec(node, nodes), joined).prop_map(|(nodes, joined)| {
+        let edge = |i: usize, (op, state): (usize, prop::sample::Index)| Edge {
+            state: state.index(i + 2),
+            op: EdgeOp::ALL[op].1,
+        };
+        let states = nodes.len() + 2;
+        let nodes = nodes.into_iter().enumerate();
+        Cell {
+            nodes: nodes.map(|(i, (a, b))| [edge(i, a), edge(i, b)]).collect(),
+            joined: joined.into_iter().map(|s| s.index(states)).collect(),
+        }
+    })
+}
+
+fn cells(nodes: std::ops::Range<usize>) -> impl Strategy<Value = Cells> {
+    (cell(nodes.clone()), cell(nodes)).prop_map(|(normal, reduction)| Cells { normal, reduction })
+}
+
 prop_compose! {
     /// Any network that a text can describe.
     fn any_net()(
         (kernel, stride, width, stem_act, padding) in (odd(31), 1..=8usize, 1..=16384usize, act(), padding()),
+        cells in cells(1..6),
         blocks in prop::collection::vec(any_block(), 0..8),
         (head, dropout, head_act) in (0..=16384usize, decimal(Key::Dropout), act()),
     ) -> NetSpec {
         NetSpec {
             stem: Stem { kernel, stride, width, act: stem_act, padding },
+            cells,
             blocks,
             head: Head { width: head, dropout, act: head_act },
         }
@@ -80,7 +111,7 @@ prop_compose! {
 prop_compose! {
     /// A block from so few choices that two often are the same network.
     fn few_block()(
-        kind in kind(), repeats in 1..=2usize, stride in 1..=2usize, expand in 1..=2usize,
+        kind in kind(), repeats in 0..=2usize, stride in 1..=2usize, expand in 1..=2usize,
         wide in any::<bool>(), squeeze in prop::sample::select(vec![0, 0, 60_000, 100_000, 200_000, 240_000, 250_000, 260_000, 310_000, 313_000]), skip in skip(),
     ) -> Block {
         let (width, squeeze) = (if wide { 16 } else { 10 }, Decimal::from_millionths(squeeze));
@@ -90,7 +121,8 @@ prop_compose! {
 
 fn few_net() -> impl Strategy<Value = NetSpec> {
     let head = prop::sample::select(vec![Activation::Relu, Activation::Relu6]);
-    (few_block(), 0..=1usize, head).prop_map(|(block, width, act)| NetSpec {
+    let cells = cells(1..2);
+    (few_block(), cells, 0..=1usize, head).prop_map(|(block, cells, width, act)| NetSpec {
         stem: Stem {
             kernel: 1,
             stride: 1,
@@ -98,6 +130,7 @@ fn few_net() -> impl Strategy<Value = NetSpec> {
             act: Activation::Relu,
             padding: PaddingRule::Same,
         },
+        cells,
         blocks: vec![block],
         head: Head {
             width,
@@ -116,6 +149,13 @@ fn near_text() -> impl Strategy<Value = String> {
         "cn",
         "ds",
         "sep",
+        "cell",
+        "normal",
+        "reduce_sep3@0_id@1",
+        "_sep3@0",
+        "_join@1",
+        "_id@9",
+        "_r0",
         "_",
         "_",
         "_r2",

@@ -81,6 +81,12 @@ fn search_accuracy(view: &View) -> Vec<String> {
                 .into(),
         );
     }
+    if view.trials.iter().any(|t| t.state == State::Stopped) {
+        from.push(
+            "A network whose training was cut short counts with the accuracy that its loss promised and is in no chart of accuracy."
+                .into(),
+        );
+    }
     from
 }
 

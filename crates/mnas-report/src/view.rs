@@ -114,7 +114,7 @@ impl View {
 }
 
 /// Counts over all trials. `proposals` = `distinct` + `duplicates`; `distinct` = `trained` +
-/// `too_slow` + `infeasible` + `failed` + `lost` + `pending`.
+/// `too_slow` + `stopped` + `infeasible` + `failed` + `lost` + `pending`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Proposals of the controller.
@@ -127,6 +127,9 @@ pub struct Totals {
     pub trained: u64,
     /// Networks measured and found too far over the target to be worth training.
     pub too_slow: u64,
+    /// Networks measured whose training was cut short, since their curve promised too little.
+    #[serde(default)]
+    pub stopped: u64,
     /// Networks over a limit (parameters, file size, memory).
     pub infeasible: u64,
     /// Networks that failed by their own fault.
@@ -194,6 +197,8 @@ pub enum State {
     Done,
     /// Measured, too far over the target to be trained; rewarded with chance accuracy.
     TooSlow,
+    /// Measured, its training cut short; rewarded with the accuracy that its curve promised.
+    Stopped,
     /// Over a limit; neither trained nor measured.
     Infeasible,
     /// Failed by its own fault.
@@ -210,6 +215,7 @@ impl State {
         match self {
             State::Done => "trained",
             State::TooSlow => "too slow",
+            State::Stopped => "cut short",
             State::Infeasible => "infeasible",
             State::Failed => "failed",
             State::Lost => "lost",
@@ -234,7 +240,7 @@ pub struct TrialView {
     /// Batch that proposed it.
     pub batch: u32,
     /// Top-1 accuracy on the validation split after the search's short training; chance where the
-    /// network was too slow to train.
+    /// network was too slow to train, what the curve promised where the training was cut short.
     pub accuracy: Option<f64>,
     /// Median latency.
     pub latency_ms: Option<f64>,

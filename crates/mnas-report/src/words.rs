@@ -106,6 +106,7 @@ pub(crate) fn counts(view: &View) -> String {
     let parts: Vec<String> = [
         (t.trained, "trained"),
         (t.too_slow, "too slow to train"),
+        (t.stopped, "cut short"),
         (t.infeasible, "over a limit"),
         (t.failed, "failed"),
         (t.lost, "lost"),

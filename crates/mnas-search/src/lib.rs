@@ -6,6 +6,7 @@
 //! (resume, report, dashboard) reads the fold.
 
 mod controller;
+mod early_stop;
 mod event;
 pub mod front;
 mod objective;
@@ -17,6 +18,7 @@ pub use controller::{
     ALGORITHMS, Algorithm, BuildError, Controller, ControllerSpec, Diagnostics, Network,
     Observation, RestoreError, Setting, Setup, build,
 };
+pub use early_stop::{EarlyStop, Forecast};
 pub use event::{
     Event, FinalEntry, FinalKind, FinalOutcome, FinalResult, Int8Accuracy, Int8Outcome, Proposal,
     VERSION,

@@ -84,9 +84,10 @@ impl Objective {
     pub fn outcome_reward(&self, outcome: &Outcome) -> Option<f64> {
         match outcome {
             Outcome::Done(m) => Some(self.reward(m.accuracy, m.latency.median_ms)),
-            Outcome::TooSlow { latency, accuracy } => {
-                Some(self.reward(*accuracy, latency.median_ms))
-            }
+            Outcome::TooSlow { latency, accuracy }
+            | Outcome::Stopped {
+                latency, accuracy, ..
+            } => Some(self.reward(*accuracy, latency.median_ms)),
             Outcome::Infeasible { .. } => Some(0.0),
             Outcome::Failed(failure) => match failure.kind {
                 FailureKind::Diverged

@@ -1,6 +1,7 @@
 //! A search space: the text of a network with `{a,b}` holes. `decode` is "substitute, then parse".
 
 mod builtin;
+mod encode;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -215,43 +216,9 @@ impl Space {
     /// where the space doesn't hold it.
     pub fn encode(&self, spec: &NetSpec) -> Option<Tokens> {
         let target = spec.canonical();
-        if self.items.len() != target.blocks.len() + 2 {
-            return None;
-        }
-        let mut tokens: Tokens = vec![0; self.decisions.len()];
-        for (index, item) in self.items.iter().enumerate() {
-            let found = self
-                .combinations(item)
-                .find(|choice| self.line_is(index, choice, &target))?;
-            for (hole, token) in item.holes().zip(found) {
-                tokens[hole.decision] = token;
-            }
-        }
+        let tokens = encode::tokens(self, &target)?;
         let decoded = self.decode(&tokens).ok()?;
         (decoded == target).then_some(tokens)
-    }
-
-    /// Whether a line with these choices of its holes is the target's. What a line means depends on
-    /// no more than itself and the width that the line before it gives.
-    fn line_is(&self, index: usize, choice: &[u16], target: &NetSpec) -> bool {
-        let line = self.items[index].substitute(&self.decisions, choice);
-        let (stem, head) = (target.stem.to_string(), target.head.to_string());
-        let last = self.items.len() - 1;
-        let text = match index {
-            0 => format!("{line}\n{head}"),
-            1 if index < last => format!("{stem}\n{line}\n{head}"),
-            _ if index < last => format!("{stem}\n{}\n{line}\n{head}", target.blocks[index - 2]),
-            _ => format!("{stem}\n{line}"),
-        };
-        let Ok(spec) = text.parse::<NetSpec>() else {
-            return false;
-        };
-        let spec = spec.canonical();
-        match index {
-            0 => spec.stem == target.stem,
-            _ if index < last => spec.blocks.last() == Some(&target.blocks[index - 1]),
-            _ => spec.head == target.head,
-        }
     }
 
     /// Every combination of an item's choices, one token per hole, the last hole fastest.
@@ -317,16 +284,27 @@ impl Space {
     }
 
     fn check_line(&self, index: usize, choice: &[u16]) -> Result<(), SpaceError> {
-        const STEM: &str = "stem_k1_s1_c1\n";
-        const HEAD: &str = "\nhead_c1";
+        const STEM: &str = "stem_k1_s1_c1";
+        const HEAD: &str = "head_c1";
         let item = &self.items[index];
         let line = item.substitute(&self.decisions, choice);
-        let (before, after) = match index {
-            0 => ("", HEAD),
-            _ if index + 1 == self.items.len() => (STEM, ""),
-            _ => (STEM, HEAD),
-        };
-        match format!("{before}{line}{after}").parse::<NetSpec>() {
+        let mut lines = vec![line];
+        if index > 0 {
+            // Blocks may need cells, and a cell's nodes those before them.
+            let end = if item.is_cell() {
+                index
+            } else {
+                self.items.len()
+            };
+            let cells = self.items[..end].iter().filter(|i| i.is_cell());
+            let first = |i: &Item| i.substitute(&self.decisions, &vec![0; i.holes().count()]);
+            let before = std::iter::once(STEM.to_owned()).chain(cells.map(first));
+            lines.splice(0..0, before);
+        }
+        if index + 1 < self.items.len() {
+            lines.push(HEAD.to_owned());
+        }
+        match lines.join("\n").parse::<NetSpec>() {
             Ok(_) => Ok(()),
             Err(error) => Err(self.locate(item, choice, &error)),
         }

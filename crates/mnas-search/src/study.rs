@@ -168,6 +168,9 @@ pub struct Counts {
     pub trained: u64,
     /// Measured, not trained.
     pub too_slow: u64,
+    /// Measured, and their training cut short.
+    #[serde(default)]
+    pub stopped: u64,
     /// Over a limit.
     pub infeasible: u64,
     /// Failed.
@@ -336,7 +339,7 @@ impl Study {
             trial: t.id,
             tokens: t.tokens.clone(),
             reward: t.reward,
-            accuracy: t.accuracy(),
+            accuracy: t.observed_accuracy(),
             latency_ms: t.latency_ms(),
         };
         Some(self.trials_of(batch).iter().map(of).collect())
@@ -377,6 +380,7 @@ impl Study {
             *match trial.outcome {
                 Some(Outcome::Done(_)) => &mut counts.trained,
                 Some(Outcome::TooSlow { .. }) => &mut counts.too_slow,
+                Some(Outcome::Stopped { .. }) => &mut counts.stopped,
                 Some(Outcome::Infeasible { .. }) => &mut counts.infeasible,
                 Some(Outcome::Failed(_)) => &mut counts.failed,
                 Some(Outcome::Lost { .. }) => &mut counts.lost,

@@ -175,6 +175,18 @@ pub enum Outcome {
         /// Chance accuracy (1 / classes), which stands in for an accuracy.
         accuracy: f64,
     },
+    /// Measured, and its training cut short, since its curve promised too little
+    /// ([`crate::EarlyStop`]).
+    Stopped {
+        /// The latency.
+        latency: LatencyRecord,
+        /// The accuracy that the curve promised.
+        accuracy: f64,
+        /// Training curve up to there.
+        curve: Vec<CurvePoint>,
+        /// Seconds spent training.
+        train_seconds: f64,
+    },
     /// Over a limit; neither trained nor measured.
     Infeasible {
         /// Which limit.
@@ -232,11 +244,22 @@ impl Trial {
         self.metrics().map(|m| m.accuracy)
     }
 
-    /// Median latency in milliseconds, if the network was timed (done or too slow).
+    /// The accuracy that the controller is told: that of a trial that is done, or what a training
+    /// that was cut short promised.
+    pub fn observed_accuracy(&self) -> Option<f64> {
+        match &self.outcome {
+            Some(Outcome::Stopped { accuracy, .. }) => Some(*accuracy),
+            _ => self.accuracy(),
+        }
+    }
+
+    /// Median latency in milliseconds, if the network was timed (done, cut short or too slow).
     pub fn latency_ms(&self) -> Option<f64> {
         match &self.outcome {
             Some(Outcome::Done(m)) => Some(m.latency.median_ms),
-            Some(Outcome::TooSlow { latency, .. }) => Some(latency.median_ms),
+            Some(Outcome::TooSlow { latency, .. } | Outcome::Stopped { latency, .. }) => {
+                Some(latency.median_ms)
+            }
             _ => None,
         }
     }

@@ -32,6 +32,11 @@ impl StudyDir {
         self.0.join("plan.json")
     }
 
+    /// What a check of the short training has done so far.
+    pub fn proxy_check(&self) -> PathBuf {
+        self.0.join("proxy-check.json")
+    }
+
     /// The report.
     pub fn report(&self) -> PathBuf {
         self.0.join("report.html")

@@ -148,6 +148,12 @@ pub enum StudyError {
     /// Searching was begun before there was a target.
     #[error("the study has no target to search for yet")]
     NoTarget,
+    /// A check of another plan.
+    #[error("{path} holds a check of another plan or of another number of networks; choose another --dir or delete it", path = path.display())]
+    OtherCheck {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of the study's folder.
     #[error("{path}: can't {action}: {source}", path = path.display())]
     Io {
@@ -168,7 +174,7 @@ impl StudyError {
     pub fn cause(&self) -> Cause {
         match self {
             Self::Store(_) | Self::Lock(_) | Self::PlanText(_) | Self::Fold { .. } => Cause::Store,
-            Self::Io { .. } => Cause::Store,
+            Self::Io { .. } | Self::OtherCheck { .. } => Cause::Store,
             Self::Plan(_) | Self::Decode { .. } | Self::TargetUnreachable { .. } => Cause::Plan,
             Self::Data { .. }
             | Self::Changed {

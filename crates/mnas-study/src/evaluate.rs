@@ -137,7 +137,7 @@ impl Evaluator for NetEvaluator {
             }
             Job::Train(job) => {
                 let data = self.data(&job.data, on_progress)?;
-                train::train(data, job, on_progress).map(JobOutput::Trained)
+                train::train(data, job, on_progress)
             }
             Job::Test(job) => {
                 let data = self.data(&job.data, on_progress)?;

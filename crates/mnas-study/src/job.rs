@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mnas_deploy::{EngineId, Format, MeasurePlan, ModelMeta};
 use mnas_net::Shape;
 use mnas_search::{CurvePoint, Failure, Int8Outcome, LatencyRecord};
-use mnas_train::Recipe;
+use mnas_train::{Cut, Recipe};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::DevicePlan;
@@ -94,6 +94,9 @@ pub struct TrainJob {
     pub trial: u64,
     /// Threads to train with.
     pub threads: usize,
+    /// When it isn't worth going on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
     /// Where to keep the weights, if they are wanted.
     pub weights_out: Option<PathBuf>,
     /// Where to keep the run's state, so that a run that was cut off goes on.
@@ -211,6 +214,8 @@ pub enum JobOutput {
     Measured(Measured),
     /// Of [`Job::Train`].
     Trained(TrainedNet),
+    /// Of [`Job::Train`] with a [`TrainJob::cut`] that came about: curve and seconds up to there.
+    CutShort(Vec<CurvePoint>, f64),
     /// Of [`Job::Test`], in the order of its networks.
     Tested(Vec<Tested>),
 }

@@ -18,6 +18,7 @@ pub mod interchange;
 mod job;
 mod lock;
 mod plan;
+mod proxy_check;
 mod request;
 mod run;
 mod search;
@@ -51,6 +52,7 @@ pub use plan::{
     ClusterPlan, DataPlan, DevicePlan, ExecutorPlan, FailureBudget, Limits, Plan, PlanError,
     RayPlan, SlurmPlan, SpacePlan, Target,
 };
+pub use proxy_check::{CheckedNet, ProxyCheck, TAU_MIN, proxy_check};
 pub use run::{Extend, Rig, RunEnv, Summary, create, create_in_database, run, run_on};
 pub use stop::Stop;
 #[cfg(feature = "postgres")]

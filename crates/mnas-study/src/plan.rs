@@ -5,7 +5,7 @@ mod executor;
 use mnas_deploy::{DeviceInfo, MeasurePlan};
 use mnas_net::Shape;
 use mnas_net::zoo;
-use mnas_search::{BuildError, ControllerSpec, ObjectiveKind, Space, SpaceError};
+use mnas_search::{BuildError, ControllerSpec, EarlyStop, ObjectiveKind, Space, SpaceError};
 use mnas_train::{Meta, Normalize, Recipe, RecipeError};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,9 @@ pub struct Plan {
     pub limits: Limits,
     /// A network whose latency is over `too_slow` times the target isn't trained.
     pub too_slow: f64,
+    /// When a trial's training is cut short; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
     /// Attempts at a trial whose worker dies.
     pub attempts_max: u32,
     /// Most seconds of one training, after which its worker is ended and the trial has failed.
@@ -350,6 +353,20 @@ impl Plan {
         }
         if self.data.classes.len() < 2 {
             return range("data.classes", self.data.classes.len() as f64, "at least 2");
+        }
+        if let Some(rule) = &self.early_stop {
+            // The last point is the end.
+            if !(1..10).contains(&rule.point) {
+                return range("early_stop.point", rule.point as f64, "1 to 9");
+            }
+            if rule.best == 0 || rule.deviations.is_nan() || rule.deviations < 0.0 {
+                let best = rule.best as f64;
+                return range(
+                    "early_stop.best or deviations",
+                    best,
+                    "at least 1, and at least 0",
+                );
+            }
         }
         if !(0.0..=1.0).contains(&self.failures.share) {
             return range("failures.share", self.failures.share, "0 to 1");

@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::update::Update;
 use crate::view;
 
-mod assemble;
+pub(crate) mod assemble;
 #[cfg(feature = "postgres")]
 mod database;
 mod lead;
@@ -28,7 +28,6 @@ mod tests;
 #[cfg(feature = "postgres")]
 pub use database::create_in_database;
 pub use lead::create;
-#[cfg(test)]
 pub(crate) use lead::started;
 
 use lead::BY_REQUEST;

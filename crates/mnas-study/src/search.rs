@@ -88,7 +88,7 @@ fn observe(session: &mut Session<'_>, controller: &mut dyn Controller) -> Result
             trial: t.id,
             tokens: t.tokens.clone(),
             reward: t.outcome.as_ref().and_then(|o| objective.outcome_reward(o)),
-            accuracy: t.accuracy(),
+            accuracy: t.observed_accuracy(),
             latency_ms: t.latency_ms(),
         })
         .collect();

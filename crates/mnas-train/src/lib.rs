@@ -21,4 +21,4 @@ pub use evaluate::{AnswerError, Evaluation, evaluate, evaluate_with};
 pub use facts::{FactsError, TrainedFacts, keys};
 pub use optimizer::Optimizer;
 pub use recipe::{Recipe, RecipeError, Schedule};
-pub use trainer::{Control, Point, Progress, TrainError, TrainJob, Trained, train};
+pub use trainer::{Control, Cut, Point, Progress, TrainError, TrainJob, Trained, train};

@@ -42,10 +42,22 @@ pub struct TrainJob<'a> {
     pub trial: u64,
     /// Threads of the engine.
     pub threads: usize,
+    /// When the run isn't worth going on with.
+    pub cut: Option<Cut>,
     /// Weights to start from; freshly drawn where absent.
     pub start: Option<&'a Weights>,
     /// File that keeps the run's state, so that a run with the same job continues from it.
     pub checkpoint: Option<&'a Path>,
+}
+
+/// Ends a run early where its loss is too high.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Point of the learning curve that is looked at, from 1; each is a tenth of the run where the
+    /// recipe validates at its end only.
+    pub point: usize,
+    /// Greatest mean training loss since the point before that lets the run go on.
+    pub loss_max: f64,
 }
 
 /// Where a run stands.
@@ -92,7 +104,7 @@ pub struct Trained {
     pub weights: Weights,
     /// About ten points, the last at the end.
     pub curve: Vec<Point>,
-    /// On the validation split; absent where there is none or the run was stopped.
+    /// On the validation split; absent where there is none or the run was stopped or cut short.
     pub evaluation: Option<Evaluation>,
     /// Wall time, evaluations and the parts before a resume included.
     pub seconds: f64,
@@ -102,6 +114,8 @@ pub struct Trained {
     pub memory_bytes: u64,
     /// True where the caller stopped the run.
     pub stopped: bool,
+    /// True where [`TrainJob::cut`] ended the run.
+    pub cut_short: bool,
 }
 
 /// Why a network could not be trained or evaluated.
@@ -303,7 +317,7 @@ impl<'a> Run<'a> {
         let mut loader = Loader::start(self.plan.clone(), self.ledger.step..self.steps)
             .map_err(|error| TrainError::Loader { error })?;
         let mut saved = Instant::now();
-        while self.ledger.step < self.steps {
+        while self.ledger.step < self.steps && !self.cut_short() {
             self.step(&mut loader)?;
             let last = self.ledger.step == self.steps;
             if !last && self.evaluation_due() {
@@ -322,9 +336,24 @@ impl<'a> Run<'a> {
                 return Ok(self.trained(None, true));
             }
         }
+        if self.cut_short() {
+            return Ok(self.trained(None, false));
+        }
         let evaluation = self.evaluate()?;
         self.point(evaluation.as_ref().map(|e| e.top1));
         Ok(self.trained(evaluation, false))
+    }
+
+    /// Whether the curve says that the run isn't worth going on with; the same after a resume.
+    fn cut_short(&self) -> bool {
+        let cut = self.job.cut.filter(|_| self.ledger.step < self.steps);
+        cut.is_some_and(|cut| {
+            let point = cut
+                .point
+                .checked_sub(1)
+                .and_then(|i| self.ledger.curve.get(i));
+            point.is_some_and(|p| p.loss > cut.loss_max)
+        })
     }
 
     fn step(&mut self, loader: &mut Loader) -> Result<(), TrainError> {
@@ -439,6 +468,7 @@ impl<'a> Run<'a> {
     }
 
     fn trained(self, evaluation: Option<Evaluation>, stopped: bool) -> Trained {
+        let cut_short = !stopped && self.cut_short();
         let meta = self.job.meta;
         let mut weights = self.session.weights();
         TrainedFacts::of(meta).write(&mut weights);
@@ -456,6 +486,7 @@ impl<'a> Run<'a> {
             memory_bytes: self.session.memory_bytes(),
             curve: self.ledger.curve,
             stopped,
+            cut_short,
         }
     }
 }

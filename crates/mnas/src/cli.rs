@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Device(DeviceCommand),
     /// The built-in reference networks, beside their published figures.
     Zoo,
+    /// Check, before a search, that its short training ranks networks as the full one does.
+    ProxyCheck(ProxyCheckArgs),
     /// Describe a search space: size, decisions, cost of samples.
     Space(SpaceArgs),
     /// Print the JSON schema of the study file.
@@ -203,6 +205,37 @@ impl From<Precision> for mnas_deploy::Precision {
             Precision::Int8 => Self::Int8,
         }
     }
+}
+
+/// Arguments of `mnas proxy-check`. Flags override the study file, which is a search's.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyCheckArgs {
+    /// Study file (TOML); see docs/reference/study.toml.
+    pub study: Option<PathBuf>,
+    /// Images to classify.
+    #[arg(long, value_name = "D")]
+    pub data: Option<String>,
+    /// Device whose latency spreads the networks.
+    #[arg(long, value_name = "V")]
+    pub device: Option<String>,
+    /// Search space: a built-in name or a file.
+    #[arg(long, value_name = "S")]
+    pub space: Option<String>,
+    /// Side of the square images that networks see, in pixels.
+    #[arg(long, value_name = "PX")]
+    pub image_size: Option<usize>,
+    /// Networks trained both ways; three times as many are measured and trained briefly.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub networks: usize,
+    /// Seed of every random choice.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Worker processes that train side by side.
+    #[arg(long, value_name = "W")]
+    pub workers: Option<usize>,
+    /// Folder that keeps what was trained, so that the same command goes on after a stop.
+    #[arg(long, default_value = "mnas-proxy-check")]
+    pub dir: PathBuf,
 }
 
 /// Arguments of `mnas resume`.

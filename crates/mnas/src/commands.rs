@@ -17,6 +17,7 @@ mod export_study;
 mod import;
 mod measure;
 mod predict;
+mod proxy_check;
 mod report;
 mod search;
 pub(crate) mod space;
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: &Cli, registry: &Registry) -> CommandResult {
         Command::Measure(args) => measure::run(args, registry, out),
         Command::Device(command) => device::run(command, registry, out),
         Command::Zoo => zoo::run(out),
+        Command::ProxyCheck(args) => proxy_check::run(args, registry, out),
         Command::Space(args) => space::run(args, out),
         Command::Schema => {
             out.print(&crate::config::Config::schema(), || {

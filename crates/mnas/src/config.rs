@@ -56,6 +56,8 @@ pub(crate) struct Config {
     /// Settings of the algorithm by name; `mnas search --print-plan` shows them.
     #[serde(default)]
     pub algorithm_settings: BTreeMap<String, f64>,
+    /// Cuts trainings short whose loss promises a reward that isn't among the best. Off where absent.
+    pub early_stop: Option<bool>,
     /// How each trial is trained.
     #[serde(default)]
     pub proxy: RecipeConfig,

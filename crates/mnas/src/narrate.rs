@@ -143,6 +143,16 @@ impl Narrator {
                     latency.median_ms
                 )
             }
+            (
+                Outcome::Stopped {
+                    latency, accuracy, ..
+                },
+                None,
+            ) => format!(
+                "trial {trial}: cut short at a promise of {:.2} %, {:.3} ms",
+                100.0 * accuracy,
+                latency.median_ms
+            ),
             (Outcome::Infeasible { .. }, None) => format!("trial {trial}: over a limit"),
             (Outcome::Failed(f), None) => format!("trial {trial} failed: {}", f.message),
             (Outcome::Lost { message, .. }, None) => format!("trial {trial} was lost: {message}"),

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use mnas_deploy::MeasurePlan;
-use mnas_search::{ControllerSpec, ObjectiveKind, Space};
+use mnas_net::zoo;
+use mnas_search::{ControllerSpec, EarlyStop, ObjectiveKind, Space};
 use mnas_study::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, SpacePlan, Target};
 use mnas_train::{Data, Recipe};
 
@@ -114,6 +115,10 @@ pub(crate) fn check(
             activation_bytes: config.limits.activation_bytes,
         },
         too_slow: TOO_SLOW,
+        early_stop: config
+            .early_stop
+            .unwrap_or(false)
+            .then_some(EarlyStop::MEASURED),
         // A worker that dies three times under the same network is that network's doing.
         attempts_max: 3,
         job_seconds_max: None,
@@ -164,7 +169,7 @@ fn references(small: bool) -> [&'static str; 2] {
     }
 }
 
-/// A built-in space by name, or the space in a file.
+/// A built-in space by name, the space in a file, or a network of the zoo as a space of one.
 pub(crate) fn space(name: &str) -> Result<Space, CommandError> {
     if Path::new(name).is_file() {
         let text = std::fs::read_to_string(name).blame(Blame::Usage)?;
@@ -176,9 +181,15 @@ pub(crate) fn space(name: &str) -> Result<Space, CommandError> {
 }
 
 fn space_named(name: &str) -> Result<Space, CommandError> {
-    Space::builtin(name).ok_or_else(|| {
-        CommandError::usage(format!("no search space or file is called {name:?}"))
-            .hint(format!("built in: {}", Space::builtin_names().join(", ")))
+    let of_one = || {
+        let spec = zoo::find(name).ok()?.spec.to_string();
+        Space::parse(name, &spec).ok()
+    };
+    Space::builtin(name).or_else(of_one).ok_or_else(|| {
+        CommandError::usage(format!("no search space or file is called {name:?}")).hint(format!(
+            "built in: {}; a network of `mnas zoo` is a space of one",
+            Space::builtin_names().join(", ")
+        ))
     })
 }
 

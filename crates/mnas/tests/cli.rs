@@ -55,6 +55,7 @@ fn mistakes_have_one_message_and_the_documented_exit_code() {
         (&["search", "bad.toml"], 2, "line 2"),
         (&["search", "--space", "bad.space"], 2, "line 2"),
         (&["search", "--trials", "0"], 2, "must be more than 0"),
+        (&["proxy-check", "--networks", "2"], 2, "at least 3"),
         (&["search", "--image-size", "4"], 2, "8 to 1024"),
         (&["search", "--data", "nowhere"], 3, "nowhere"),
         (&["search", "--data", "pets"], 3, "pets"),
@@ -134,6 +135,44 @@ fn a_study_from_search_to_prediction() {
     let probability = |v: &Value| top(v)["probability"].as_f64().unwrap();
     assert_eq!(top(&ours)["class"], top(&file)["class"]);
     assert!((probability(&ours) - probability(&file)).abs() < 1e-4);
+}
+
+#[test]
+fn a_proxy_check_trains_both_ways_and_only_once() {
+    let (_kept, folder) = study();
+    let args = ["proxy-check", "study.toml", "--networks", "3"];
+    let check = json(&folder, &args);
+    let tau = check["tau"].as_f64().unwrap();
+    let interval = |i: usize| check["tau_interval"][i].as_f64().unwrap();
+    assert!(
+        (-1.0..=1.0).contains(&tau) && interval(0) <= interval(1),
+        "{check}"
+    );
+    assert_eq!(check["networks"].as_array().unwrap().len(), 3);
+    assert!(
+        check["proxy_noise"].as_f64() >= Some(0.0) && check["full_noise"].as_f64() >= Some(0.0)
+    );
+    assert!(!check["advice"][0].as_str().unwrap().is_empty());
+    // Everything is in the folder: the same command trains nothing, so that even seconds are equal.
+    assert_eq!(json(&folder, &args), check);
+    let (code, stderr) = failure(&folder, &["proxy-check", "study.toml", "--networks", "4"]);
+    assert!(code == 5 && stderr.contains("another"), "{code} {stderr}");
+    let text = String::from_utf8(mnas(&folder, &args).stdout).unwrap();
+    assert!(
+        text.contains("Kendall tau") && text.contains("ds_r"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_network_of_the_zoo_is_a_space_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let space = json(
+        folder.path(),
+        &["space", "mnasnet-a1-small", "--samples", "3"],
+    );
+    assert_eq!(space["size_log10"].as_f64(), Some(0.0));
+    assert!(space["decisions"].as_array().unwrap().is_empty());
 }
 
 #[test]

@@ -82,8 +82,8 @@ impl Agreement {
     }
 }
 
-/// Tau-b: concordant less discordant pairs, over the pairs that are tied in neither.
-fn kendall_tau(pairs: &[(f64, f64)]) -> f64 {
+/// Kendall's rank correlation of pairs. Tau-b: concordant less discordant pairs, over the pairs that are tied in neither.
+pub fn kendall_tau(pairs: &[(f64, f64)]) -> f64 {
     let (mut score, mut left, mut right) = (0.0, 0.0, 0.0);
     for (i, a) in pairs.iter().enumerate() {
         for b in &pairs[..i] {

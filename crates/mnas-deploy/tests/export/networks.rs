@@ -278,9 +278,17 @@ pub(crate) fn blocks() -> Vec<Case> {
         Shape::new(13, 11, 1),
         Shape::new(5, 9, 3),
     ];
+    /// Every operation on inputs and on nodes, both strides, edges to one state, states of other sizes.
+    const CELLS: [&str; 3] = [
+        "normal_sep3@0_max3@1 normal_avg3@2_id@2 normal_sep5@0_sep7@1 cell_r3_s1_c6",
+        "normal_id@0_id@1 normal_avg3@0_sep3@2 reduce_sep3@0_max3@1 reduce_id@0_avg3@1 reduce_sep5@2_id@3 \
+         reduce_sep7@1_id@1 cell_r2_s2_c5_acthswish cell_r2_s2_c8_actrelu6",
+        "normal_max3@1_max3@1 normal_join@0 normal_join@1 ir_r1_k3_s2_e3_c4 cell_r1_s1_c1 cell_r2_s1_c4",
+    ];
     let mut cases = vec![];
     for input in INPUTS {
-        for (block, padding) in BLOCKS.iter().flat_map(|b| [(b, ""), (b, "_padsymmetric")]) {
+        let blocks = BLOCKS.iter().chain(&CELLS);
+        for (block, padding) in blocks.flat_map(|b| [(b, ""), (b, "_padsymmetric")]) {
             let text = format!("stem_k3_s2_c8{padding}\n{block}\nhead_c16_drop0.2");
             let name = format!("{block}{padding} on {input}");
             cases.push(Case::of_text(name, &text, input, 5));

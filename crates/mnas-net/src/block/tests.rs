@@ -43,6 +43,17 @@ fn each_kind_lowers_to_its_layers() {
     );
 }
 
+/// A separable edge is two of depthwise, pointwise, norm; states are activated once; state 1 of a
+/// first layer is the input as it is, and of one after a stride in two halves.
+#[test]
+fn cells_lower_to_their_graph() {
+    let text = "stem_k1_s1_c8 normal_sep3@0_max3@1 normal_id@2_id@0 reduce_id@0_avg3@0 cell_r2_s1_c4 \
+                cell_r2_s2_c4 head_c0";
+    let spec: NetSpec = text.parse().unwrap();
+    let graph = spec.graph(Shape::new(8, 6, 3), 2).unwrap();
+    insta::assert_snapshot!(graph);
+}
+
 #[test]
 fn stride_is_the_first_layer_s_and_skips_are_the_others() {
     let spec: NetSpec = "stem_k1_s1_c8 ir_r3_k5_s2_e3_c8 head_c0".parse().unwrap();

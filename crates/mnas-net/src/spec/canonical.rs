@@ -7,14 +7,31 @@ use crate::graph::op::Activation;
 pub(super) fn net(spec: &NetSpec) -> NetSpec {
     let mut spec = spec.clone();
     let mut input = spec.stem.width;
+    spec.blocks.retain(|b| b.repeats > 0);
     for block in &mut spec.blocks {
         *block = canonical_block(block, input);
-        input = block.width;
+        input = block.output_width(&spec.cells);
+    }
+    let (normal, reduction) = cells_used(&spec.blocks);
+    let cells = std::mem::take(&mut spec.cells);
+    if normal {
+        spec.cells.normal = cells.normal.canonical();
+    }
+    if reduction {
+        spec.cells.reduction = cells.reduction.canonical();
     }
     if spec.head.width == 0 {
         spec.head.act = Activation::Relu;
     }
     spec
+}
+
+/// Whether the blocks use the normal and the reduction cell.
+pub(super) fn cells_used(blocks: &[Block]) -> (bool, bool) {
+    let cells = || blocks.iter().filter(|b| b.kind.code() == "cell");
+    let strided = |b: &Block| b.repeats > 0 && b.stride > 1;
+    let plain = |b: &Block| b.repeats > usize::from(b.stride > 1);
+    (cells().any(plain), cells().any(strided))
 }
 
 /// The block's one form where its first layer reads `input` channels.

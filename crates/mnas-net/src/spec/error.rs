@@ -110,6 +110,47 @@ pub enum SpecErrorKind {
     /// A line after the head.
     #[error("nothing may follow the head")]
     AfterHead,
+    /// A cell described after a block.
+    #[error("cells are described before the first block")]
+    LateCell,
+    /// A `cell` block whose cell has no node.
+    #[error(
+        "the network's {code} cell isn't described; add lines like {code}_sep3@0_id@1 before the blocks"
+    )]
+    MissingCell {
+        /// Code of the missing lines.
+        code: &'static str,
+    },
+    /// A line of a cell that is neither a node nor a joined state.
+    #[error(
+        "a node of a cell is two edges, as normal_sep3@0_id@1; a state that joins is normal_join@1"
+    )]
+    CellParts,
+    /// No edge of a cell.
+    #[error("{edge:?} is no edge like sep3@0; operations: {known}")]
+    UnknownEdge {
+        /// What stands there.
+        edge: String,
+        /// Names of the operations.
+        known: String,
+    },
+    /// A state that doesn't exist, or not yet.
+    #[error("{state:?} is no state; here they are 0 to {last}")]
+    UnknownState {
+        /// What stands there.
+        state: String,
+        /// The last state so far.
+        last: usize,
+    },
+    /// Too many nodes in a cell.
+    #[error("a cell has at most {most} nodes")]
+    TooManyNodes {
+        /// The limit.
+        most: usize,
+    },
+    /// A block of no layers that was to have a stride.
+    #[error("a block of no layers (r0) has no stride")]
+    AbsentStride,
     /// Too many layers.
     #[error("more than {most} layers")]
     TooDeep {

@@ -1,11 +1,15 @@
 //! Text to [`NetSpec`]. Every fault is an error with its place; nothing is skipped in silence.
 
+use super::canonical::cells_used;
+use super::cell::Cells;
 use super::decimal::{Decimal, DecimalError};
 use super::key::MOST_LAYERS;
 use super::{Head, Key, NetSpec, SpecError, SpecErrorKind, Stem};
 use crate::PaddingRule;
 use crate::block::{BLOCKS, Block, BlockKind, Skip};
 use crate::graph::op::Activation;
+
+mod cell;
 
 /// A piece of text and its place.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +93,7 @@ pub(super) fn net(text: &str) -> Result<NetSpec, SpecError> {
         return Err(at(place, SpecErrorKind::MissingStem));
     };
     let stem = stem(*first)?;
+    let mut cells = Cells::default();
     let mut blocks: Vec<Block> = vec![];
     let mut layers = 0;
     for (i, item) in items.iter().enumerate().skip(1) {
@@ -99,10 +104,29 @@ pub(super) fn net(text: &str) -> Result<NetSpec, SpecError> {
             let head = head(*item)?;
             return match items.get(i + 1) {
                 Some(next) => Err(next.error(SpecErrorKind::AfterHead)),
-                None => Ok(NetSpec { stem, blocks, head }),
+                None => Ok(NetSpec {
+                    stem,
+                    cells,
+                    blocks,
+                    head,
+                }),
             };
         }
+        if let "normal" | "reduce" = item.code() {
+            if !blocks.is_empty() {
+                return Err(item.error(SpecErrorKind::LateCell));
+            }
+            cell::line(*item, &mut cells)?;
+            continue;
+        }
         let block = block(*item)?;
+        let described = |cell: &super::Cell| !cell.nodes.is_empty();
+        let (normal, reduction) = cells_used(std::slice::from_ref(&block));
+        for (needed, (code, cell)) in [normal, reduction].into_iter().zip(cells.named()) {
+            if needed && !described(cell) {
+                return Err(item.error(SpecErrorKind::MissingCell { code }));
+            }
+        }
         layers += block.repeats;
         if layers > MOST_LAYERS {
             return Err(item.error(SpecErrorKind::TooDeep { most: MOST_LAYERS }));
@@ -154,6 +178,9 @@ fn block(item: Token<'_>) -> Result<Block, SpecError> {
     };
     let kind: &'static dyn BlockKind = *kind;
     let s = Settings::read(item, kind.code(), kind.required(), kind.optional())?;
+    if s.repeats == 0 && s.stride > 1 {
+        return Err(item.error(SpecErrorKind::AbsentStride));
+    }
     Ok(Block {
         kind,
         repeats: s.repeats,
@@ -236,7 +263,7 @@ impl Settings {
 
     fn set(&mut self, key: Key, value: Token<'_>) -> Result<(), SpecError> {
         match key {
-            Key::Repeats => self.repeats = count(key, value, 1)?,
+            Key::Repeats => self.repeats = count(key, value, 0)?,
             Key::Kernel => self.kernel = kernel(value)?,
             Key::Stride => self.stride = count(key, value, 1)?,
             Key::Expand => self.expand = count(key, value, 1)?,

@@ -21,11 +21,11 @@ fn unknown_repeated_and_missing_keys_are_faults() {
     let block = |text: &str, message: &str| check_fault(&with(text), message);
     block(
         "xx_r1_k3",
-        r#"line 2, column 1: unknown block "xx"; known: stem, cn, ds, ir, sep, head"#,
+        r#"line 2, column 1: unknown block "xx"; known: stem, cn, ds, ir, sep, cell, head"#,
     );
     block(
         "IR_r1_k3_s1_c8",
-        r#"line 2, column 1: unknown block "IR"; known: stem, cn, ds, ir, sep, head"#,
+        r#"line 2, column 1: unknown block "IR"; known: stem, cn, ds, ir, sep, cell, head"#,
     );
     block(
         "ir_r1_k3_s1_c8_g2",
@@ -67,7 +67,10 @@ fn unknown_repeated_and_missing_keys_are_faults() {
 #[test]
 fn values_out_of_range_are_faults() {
     let block = |text: &str, message: &str| check_fault(&with(text), message);
-    block("ir_r0_k3_s1_c8", "line 2, column 5: r must be at least 1");
+    block(
+        "ir_r0_k3_s2_c8",
+        "line 2, column 1: a block of no layers (r0) has no stride",
+    );
     block(
         "ir_r1_k3_s1_c8_e0",
         "line 2, column 17: e must be at least 1",
@@ -113,6 +116,80 @@ fn values_out_of_range_are_faults() {
     block(
         "ir_r1_k3_s1_c8_skip",
         r#"line 2, column 20: skip takes identity, pool or none, not """#,
+    );
+}
+
+#[test]
+fn faults_of_cells() {
+    let block = |text: &str, message: &str| check_fault(&with(text), message);
+    block(
+        "cell_r1_s1_c8",
+        "line 2, column 1: the network's normal cell isn't described; add lines like normal_sep3@0_id@1 before the blocks",
+    );
+    block(
+        "normal_id@0_id@1 cell_r2_s2_c8",
+        "line 2, column 18: the network's reduce cell isn't described; add lines like reduce_sep3@0_id@1 before the blocks",
+    );
+    block(
+        "cell_r1_k3_s1_c8",
+        r#"line 2, column 9: cell takes no key "k"; it takes r, s, c, act"#,
+    );
+    block(
+        "normal_sep3@0_sep4@1",
+        r#"line 2, column 15: "sep4@1" is no edge like sep3@0; operations: sep3, sep5, sep7, avg3, max3, id"#,
+    );
+    block(
+        "normal_sep3@0_id@2",
+        r#"line 2, column 18: "2" is no state; here they are 0 to 1"#,
+    );
+    block(
+        "normal_sep3@0_id@1 normal_id@3_id@0",
+        r#"line 2, column 30: "3" is no state; here they are 0 to 2"#,
+    );
+    block(
+        "normal_join@+1",
+        r#"line 2, column 13: "+1" is no state; here they are 0 to 1"#,
+    );
+    block(
+        "normal_sep3@0",
+        "line 2, column 1: a node of a cell is two edges, as normal_sep3@0_id@1; a state that joins is normal_join@1",
+    );
+    block(
+        "cn_r1_k1_s1_c8 normal_id@0_id@1",
+        "line 2, column 16: cells are described before the first block",
+    );
+    let nodes = "normal_id@0_id@1 ".repeat(17);
+    let text = format!("{nodes} cell_r1_s1_c8");
+    block(&text, "line 2, column 273: a cell has at most 16 nodes");
+}
+
+#[test]
+fn cells_and_absent_blocks_have_one_form() {
+    let check = |text: &str, expected: &str| {
+        let spec: NetSpec = with(text).parse().unwrap();
+        let canonical: NetSpec = with(expected).parse().unwrap();
+        assert_eq!(
+            spec.canonical().to_string(),
+            canonical.to_string(),
+            "{text}"
+        );
+        assert_eq!(spec.hash(), canonical.hash(), "{text}");
+    };
+    check("ir_r0_k5_s1_c64_e6 ds_r1_k3_s1_c8", "ds_r1_k3_s1_c8");
+    // The block after an absent one reads what the one before gives: its skip is dead.
+    check(
+        "ds_r1_k3_s1_c8 cn_r0_k3_s1_c16 cn_r1_k3_s1_c16_skippool",
+        "ds_r1_k3_s1_c8 cn_r1_k3_s1_c16",
+    );
+    check(
+        "normal_id@1_sep3@0 normal_join@2 reduce_avg3@0_id@1 cell_r2_s1_c8",
+        "normal_sep3@0_id@1 cell_r2_s1_c8",
+    );
+    check("normal_max3@0_id@1 cn_r1_k1_s1_c8", "cn_r1_k1_s1_c8");
+    // Of two nodes, one of which reads the other: 8 channels, not 16, so the squeeze is of 2.
+    check(
+        "normal_sep3@0_id@1 normal_id@2_id@2 cell_r1_s1_c8 cn_r1_k1_s1_c4_se0.35",
+        "normal_sep3@0_id@1 normal_id@2_id@2 cell_r1_s1_c8 cn_r1_k1_s1_c4_se0.25",
     );
 }
 

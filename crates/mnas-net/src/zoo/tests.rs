@@ -45,7 +45,7 @@ fn wrong_names_are_refused() {
         check(
             name,
             &format!(
-                "no network is called {name:?}; known: mnasnet-a1, mnasnet-b1, mnasnet-small, mobilenet-v1, mobilenet-v2, mnasnet-a1-small, mobilenet-v2-small, each also with a width and an input size, as mnasnet-a1-0.5x@160"
+                "no network is called {name:?}; known: mnasnet-a1, mnasnet-b1, mnasnet-small, mobilenet-v1, mobilenet-v2, nasnet-a-mobile, mnasnet-mbconv3-k3, mnasnet-mbconv3-k5, mnasnet-mbconv6-k3, mnasnet-mbconv6-k5, mnasnet-a1-small, mobilenet-v2-small, each also with a width and an input size, as mnasnet-a1-0.5x@160"
             ),
         );
     }

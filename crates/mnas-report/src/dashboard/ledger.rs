@@ -144,6 +144,10 @@ fn lighten(event: &mut Event) {
                 m.latency.samples_ms = vec![];
             }
             Outcome::TooSlow { latency, .. } => latency.samples_ms = vec![],
+            Outcome::Stopped { latency, curve, .. } => {
+                latency.samples_ms = vec![];
+                *curve = vec![];
+            }
             Outcome::Infeasible { .. } | Outcome::Failed(_) | Outcome::Lost { .. } => {}
         },
         Event::Observed { snapshot, .. } => *snapshot = String::new(),

@@ -227,6 +227,7 @@ fn trial_row(view: &View, t: &TrialView) -> Markup {
             td class="n" {
                 (t.accuracy.map_or("–".into(), |a| format!("{:.2}", 100.0 * a)))
                 @if t.state == State::TooSlow { br; small { "chance" } }
+                @if t.state == State::Stopped { br; small { "promised" } }
             }
             td class="n" {
                 (t.latency_ms.map_or("–".into(), significant))

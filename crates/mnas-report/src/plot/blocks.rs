@@ -101,6 +101,8 @@ fn features(stage: &Stage) -> String {
             .layer
             .first()
             .map_or(String::new(), |s| s.then.clone()),
+        // Cells, whose steps are their nodes.
+        (StageKind::Other, _) => format!("{} nodes", stage.layer.len()),
         (_, true) => format!("SE, {skip}"),
         (_, false) => skip.into(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mnas_net::{Block, Cost, Graph, NetSpec, Node, NodeId, Op, Shape, Skip, cost};
+use mnas_net::{Block, Cells, Cost, Graph, NetSpec, Node, NodeId, Op, Shape, Skip, cost};
 use serde::{Deserialize, Serialize};
 
 /// A network block by block.
@@ -102,8 +102,9 @@ impl Architecture {
         let graph = spec.graph(input, classes).ok()?;
         let costs = cost(&graph);
         let mut stages = vec![stem(&spec, &graph, &costs)?];
-        for (i, block) in spec.blocks.iter().enumerate() {
-            stages.push(block_stage(i, block, &graph, &costs)?);
+        let present = spec.blocks.iter().filter(|b| b.repeats > 0);
+        for (i, block) in present.enumerate() {
+            stages.push(block_stage(i, block, &spec.cells, &graph, &costs)?);
         }
         stages.push(head(&spec, &graph, &costs)?);
         Some(Self {
@@ -129,7 +130,13 @@ fn stem(spec: &NetSpec, graph: &Graph, costs: &Cost) -> Option<Stage> {
     })
 }
 
-fn block_stage(index: usize, block: &Block, graph: &Graph, costs: &Cost) -> Option<Stage> {
+fn block_stage(
+    index: usize,
+    block: &Block,
+    cells: &Cells,
+    graph: &Graph,
+    costs: &Cost,
+) -> Option<Stage> {
     let nodes = Part::of(graph, &[&format!("blocks.{index}.")])?;
     let last = format!("blocks.{index}.{}.", block.repeats.checked_sub(1)?);
     let last = Part::of(graph, &[&last])?;
@@ -143,6 +150,19 @@ fn block_stage(index: usize, block: &Block, graph: &Graph, costs: &Cost) -> Opti
         other => (StageKind::Other, other.into()),
     };
     let mut stage = nodes.stage(&last, costs);
+    if block.kind.code() == "cell" {
+        let (title, layer) = cell(block, cells, &stage.output);
+        return Some(Stage {
+            name: format!("block {index}"),
+            line: block.to_string(),
+            title,
+            kind,
+            repeats: block.repeats as u64,
+            stride: block.stride as u64,
+            layer,
+            ..stage
+        });
+    }
     let added = stage.layer.iter().any(|s| s.role == StepRole::Skip);
     stage.squeeze = stage.layer.iter().any(|s| s.role == StepRole::Gate);
     stage.skip = added.then(|| match block.skip {
@@ -158,6 +178,22 @@ fn block_stage(index: usize, block: &Block, graph: &Graph, costs: &Cost) -> Opti
         stride: block.stride as u64,
         ..stage
     })
+}
+
+/// A cell's name, and its nodes as steps: what each adds up. A block with a stride is drawn by its first
+/// layer, which is what sets it apart.
+fn cell(block: &Block, cells: &Cells, output: &str) -> (String, Vec<Step>) {
+    let (title, cell) = match block.stride {
+        1 => ("Normal cell", &cells.normal),
+        _ => ("Reduction cell", &cells.reduction),
+    };
+    let steps = cell.nodes.iter().enumerate().map(|(i, [a, b])| Step {
+        name: format!("{}: {a} + {b}", i + 2),
+        then: String::new(),
+        output: output.into(),
+        role: StepRole::Main,
+    });
+    (title.into(), steps.collect())
 }
 
 fn head(spec: &NetSpec, graph: &Graph, costs: &Cost) -> Option<Stage> {

@@ -31,7 +31,7 @@ pub(super) fn devices(study: &Study) -> (Vec<DeviceView>, u64) {
     for trial in study.trials().iter().filter(|t| t.duplicate_of.is_none()) {
         let record: &LatencyRecord = match &trial.outcome {
             Some(Outcome::Done(m)) => &m.latency,
-            Some(Outcome::TooSlow { latency, .. }) => latency,
+            Some(Outcome::TooSlow { latency, .. } | Outcome::Stopped { latency, .. }) => latency,
             Some(Outcome::Failed(f)) => {
                 let device = matches!(f.kind, FailureKind::Device | FailureKind::UnstableLatency);
                 failures += u64::from(device);

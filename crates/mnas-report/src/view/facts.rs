@@ -101,7 +101,7 @@ fn sources(study: &Study) -> Vec<String> {
     let target = study.target().and_then(|t| t.latency.as_ref());
     let trials = study.trials().iter().filter_map(|t| match &t.outcome {
         Some(Outcome::Done(m)) => Some(&m.latency),
-        Some(Outcome::TooSlow { latency, .. }) => Some(latency),
+        Some(Outcome::TooSlow { latency, .. } | Outcome::Stopped { latency, .. }) => Some(latency),
         _ => None,
     });
     let finals = study.finals().iter().filter_map(|f| match &f.outcome {

@@ -19,7 +19,12 @@ pub(crate) fn trial(t: &Trial) -> TrialView {
     let metrics = t.metrics();
     let (latency, accuracy) = match &t.outcome {
         Some(Outcome::Done(m)) => (Some(&m.latency), Some(m.accuracy)),
-        Some(Outcome::TooSlow { latency, accuracy }) => (Some(latency), Some(*accuracy)),
+        Some(
+            Outcome::TooSlow { latency, accuracy }
+            | Outcome::Stopped {
+                latency, accuracy, ..
+            },
+        ) => (Some(latency), Some(*accuracy)),
         _ => (None, None),
     };
     TrialView {
@@ -38,7 +43,10 @@ pub(crate) fn trial(t: &Trial) -> TrialView {
         failure: t.outcome.as_ref().and_then(why_not),
         latency: latency.map(latency_view),
         epochs: metrics.and_then(|m| Some(m.curve.last()?.epoch)),
-        train_seconds: metrics.map(|m| m.train_seconds),
+        train_seconds: match &t.outcome {
+            Some(Outcome::Stopped { train_seconds, .. }) => Some(*train_seconds),
+            _ => metrics.map(|m| m.train_seconds),
+        },
         measure_seconds: metrics.map(|m| m.measure_seconds),
     }
 }
@@ -47,6 +55,7 @@ fn state(t: &Trial) -> State {
     match t.outcome {
         Some(Outcome::Done(_)) => State::Done,
         Some(Outcome::TooSlow { .. }) => State::TooSlow,
+        Some(Outcome::Stopped { .. }) => State::Stopped,
         Some(Outcome::Infeasible { .. }) => State::Infeasible,
         Some(Outcome::Failed(_)) => State::Failed,
         Some(Outcome::Lost { .. }) => State::Lost,
@@ -57,7 +66,7 @@ fn state(t: &Trial) -> State {
 /// Why an outcome is no result, in words.
 pub(crate) fn why_not(outcome: &Outcome) -> Option<FailureView> {
     match outcome {
-        Outcome::Done(_) | Outcome::TooSlow { .. } => None,
+        Outcome::Done(_) | Outcome::TooSlow { .. } | Outcome::Stopped { .. } => None,
         Outcome::Infeasible {
             reason,
             value,
@@ -139,6 +148,7 @@ pub(super) fn totals(study: &Study, trials: &[TrialView], finals: &[FinalView]) 
         duplicates: counts.duplicates,
         trained: counts.trained,
         too_slow: counts.too_slow,
+        stopped: counts.stopped,
         infeasible: counts.infeasible,
         failed: counts.failed,
         lost: counts.lost,

@@ -16,7 +16,8 @@ fn totals_add_up() {
     let t = &view.totals;
     assert_eq!(t.proposals, 120);
     assert_eq!(t.proposals, t.distinct + t.duplicates);
-    let outcomes = t.trained + t.too_slow + t.infeasible + t.failed + t.lost + t.pending;
+    let outcomes =
+        t.trained + t.too_slow + t.stopped + t.infeasible + t.failed + t.lost + t.pending;
     assert_eq!(t.distinct, outcomes);
     assert_eq!(t.failed, t.failures.values().sum::<u64>());
     for n in [

@@ -40,6 +40,12 @@ fn outcomes() -> Vec<Outcome> {
             latency: predicted,
             accuracy: 0.1,
         },
+        Outcome::Stopped {
+            latency: latency(),
+            accuracy: 0.625,
+            curve: curve(),
+            train_seconds: 3.5,
+        },
         Outcome::Infeasible {
             reason: Limit::FileBytes,
             value: 9_000_000,

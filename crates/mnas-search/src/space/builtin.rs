@@ -7,6 +7,16 @@ pub(super) const SPACES: &[(&str, &str)] = &[
         "mnasnet-small",
         include_str!("../../spaces/mnasnet-small.space"),
     ),
+    ("proxyless", include_str!("../../spaces/proxyless.space")),
+    (
+        "proxyless-small",
+        include_str!("../../spaces/proxyless-small.space"),
+    ),
+    ("nasnet", include_str!("../../spaces/nasnet.space")),
+    (
+        "nasnet-small",
+        include_str!("../../spaces/nasnet-small.space"),
+    ),
 ];
 
 /// The text of a built-in space.

@@ -19,14 +19,31 @@ fn random(space: &Space, seed: u64) -> Tokens {
 
 #[test]
 fn built_in_spaces_parse_and_are_as_large_as_told() {
-    assert_eq!(Space::builtin_names(), ["mnasnet", "mnasnet-small"]);
+    assert_eq!(
+        Space::builtin_names(),
+        [
+            "mnasnet",
+            "mnasnet-small",
+            "proxyless",
+            "proxyless-small",
+            "nasnet",
+            "nasnet-small"
+        ]
+    );
     for name in Space::builtin_names() {
         assert_eq!(Space::builtin(name).as_ref(), Some(&builtin(name)));
     }
-    assert_eq!(Space::builtin("nasnet"), None);
+    assert_eq!(Space::builtin("darts"), None);
     // Five blocks of the paper's 432 combinations, two of 288, as a single layer can't lose one.
     let expected = 5.0 * 432f64.log10() + 2.0 * 288f64.log10();
     assert!((builtin("mnasnet").size_log10() - expected).abs() < 1e-12);
+    // 22 layers; 16 of them may be left out.
+    let expected = 3f64.log10() + 6.0 * 6f64.log10() + 15.0 * 7f64.log10();
+    assert!((builtin("proxyless").size_log10() - expected).abs() < 1e-12);
+    // Two cells; node n takes two of n + 2 states through six operations. Three stacks' repeats.
+    let node = |n: i32| 2.0 * (6.0 * f64::from(n + 2)).log10();
+    let expected = 2.0 * (0..5).map(node).sum::<f64>() + 3.0 * 3f64.log10();
+    assert!((builtin("nasnet").size_log10() - expected).abs() < 1e-12);
 }
 
 #[test]
@@ -62,20 +79,110 @@ fn published_networks_are_points() {
     );
 }
 
+/// Each layer of the per-layer space stands for one of MnasNet-B1's, which therefore costs the same.
+#[test]
+fn mnasnet_b1_is_a_point_of_the_per_layer_space_layer_by_layer() {
+    let space = builtin("proxyless");
+    let stages = [
+        (3, "e3"),
+        (5, "e3"),
+        (5, "e6"),
+        (3, "e6"),
+        (5, "e6"),
+        (3, "e6"),
+    ];
+    let repeats = [3, 3, 3, 2, 4, 1];
+    let mut names = vec!["3".to_owned()];
+    for ((kernel, expand), layers) in stages.into_iter().zip(repeats) {
+        let most = if layers == 1 { 1 } else { 4 };
+        for layer in 0..most {
+            names.push(match layer < layers {
+                true => format!("r1_k{kernel}_{expand}"),
+                false => "r0_k3".into(),
+            });
+        }
+    }
+    let choice = |(d, name): (&Decision, &String)| {
+        let found = d.choices.iter().position(|c| c == name);
+        found.unwrap_or_else(|| panic!("{}: {name}", d.name)) as u16
+    };
+    let tokens: Tokens = space.decisions().iter().zip(&names).map(choice).collect();
+    let spec = space.decode(&tokens).unwrap();
+    let cost_of = |s: &NetSpec| cost(&s.graph(Shape::new(224, 224, 3), 1000).unwrap());
+    let (ours, b1) = (cost_of(&spec), cost_of(&net("mnasnet-b1")));
+    assert_eq!((ours.params, ours.macs), (b1.params, b1.macs));
+    assert_eq!(space.encode(&spec), Some(tokens));
+    assert_eq!(space.decisions()[1].name, "block1.op");
+}
+
+/// Samples that leave out other layers of a stage may be one network; the first is its code.
+#[test]
+fn absent_layers_are_aligned() {
+    let text =
+        "stem_k3_s1_c8\nds_r1_k3_s1_c8\nds_r{1,0}_k{3,5}_s1_c8\nds_r{1,0}_k{3,5}_s1_c8\nhead_c8";
+    let space = Space::parse("t", text).unwrap();
+    let spec = |tokens: &[u16]| space.decode(tokens).unwrap();
+    assert_eq!(spec(&[1, 0, 0, 1]), spec(&[0, 1, 1, 0]));
+    assert_eq!(space.encode(&spec(&[1, 0, 0, 1])), Some(vec![0, 1, 1, 0]));
+    assert_eq!(space.encode(&spec(&[1, 1, 1, 1])), Some(vec![1, 0, 1, 0]));
+    let foreign = "stem_k3_s1_c8 ds_r1_k3_s1_c8 ds_r1_k7_s1_c8 head_c8";
+    assert_eq!(space.encode(&foreign.parse().unwrap()), None);
+}
+
+/// Decisions of a cell are named after its node; its edges may stand in either order, and where no
+/// block uses it they can't matter.
+#[test]
+fn cells_decode_and_encode() {
+    let text = "stem_k3_s1_c8\nnormal_{id,sep3}@{0,1}_{id,sep3}@{0,1}\nreduce_{id,max3}@0_id@1\n\
+                cell_r1_s{1,2}_c4\nhead_c8";
+    let space = Space::parse("t", text).unwrap();
+    let names: Vec<&str> = space.decisions().iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "normal0.op",
+            "normal0.state",
+            "normal0.op2",
+            "normal0.state2",
+            "reduce0.op",
+            "block0.stride"
+        ]
+    );
+    let spec = |tokens: &[u16]| space.decode(tokens).unwrap();
+    assert_eq!(spec(&[1, 1, 0, 0, 1, 0]), spec(&[0, 0, 1, 1, 0, 0]));
+    assert_eq!(
+        space.encode(&spec(&[1, 1, 0, 0, 1, 0])),
+        Some(vec![0, 0, 1, 1, 0, 0])
+    );
+    assert_eq!(
+        space.encode(&spec(&[1, 1, 1, 0, 1, 1])),
+        Some(vec![0, 0, 0, 0, 1, 1])
+    );
+}
+
 /// Networks for 28 pixels should take seconds to train, not minutes: 1 to 20 million MACs.
 #[test]
 fn small_networks_are_small() {
-    let space = builtin("mnasnet-small");
+    for (name, ratio) in [
+        ("mnasnet-small", 4),
+        ("proxyless-small", 1),
+        ("nasnet-small", 2),
+    ] {
+        small_networks(&builtin(name), ratio);
+    }
+}
+
+fn small_networks(space: &Space, ratio: u64) {
     let mut macs: Vec<u64> = (0..300)
         .map(|seed| {
-            let spec = space.decode(&random(&space, seed)).unwrap();
+            let spec = space.decode(&random(space, seed)).unwrap();
             cost(&spec.graph(Shape::new(28, 28, 1), 10).unwrap()).macs
         })
         .collect();
     macs.sort_unstable();
     assert!(macs[15] > 1_000_000 && macs[285] < 20_000_000, "{macs:?}");
     assert!(
-        macs[285] > 4 * macs[15],
+        macs[285] > ratio * macs[15],
         "latencies should differ: {macs:?}"
     );
 }
@@ -257,8 +364,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn decoding_what_was_encoded_is_the_same_network(seed: u64, small: bool) {
-        let space = builtin(if small { "mnasnet-small" } else { "mnasnet" });
+    fn decoding_what_was_encoded_is_the_same_network(seed: u64, which in 0..6usize) {
+        let space = builtin(Space::builtin_names()[which]);
         let spec = space.decode(&random(&space, seed)).unwrap();
         prop_assert_eq!(&spec, &spec.canonical());
         let tokens = space.encode(&spec).unwrap();

@@ -39,6 +39,20 @@ pub(super) struct Hole {
 }
 
 impl Item {
+    /// Whether the line describes a cell.
+    pub(super) fn is_cell(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// The code of a line that describes a cell.
+    fn code(&self) -> Option<&'static str> {
+        let Some(Piece::Text { text, .. }) = self.pieces.first() else {
+            return None;
+        };
+        let code = text.split('_').next().unwrap_or("");
+        ["normal", "reduce"].into_iter().find(|c| *c == code)
+    }
+
     pub(super) fn holes(&self) -> impl Iterator<Item = &Hole> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Hole(hole) => Some(hole),
@@ -232,11 +246,17 @@ impl Reader<'_> {
 
 /// Names every decision after its line and the key that it sets.
 fn name(items: &[Item], decisions: &mut [Decision]) {
+    let mut seen = std::collections::BTreeMap::<&str, usize>::new();
     for (index, item) in items.iter().enumerate() {
-        let line = match index {
-            0 => "stem".to_owned(),
+        let line = match (index, item.code()) {
+            (0, _) => "stem".to_owned(),
             _ if index + 1 == items.len() => "head".to_owned(),
-            _ => format!("block{}", index - 1),
+            (_, code) => {
+                let kind = code.unwrap_or("block");
+                let number = seen.entry(kind).or_default();
+                *number += 1;
+                format!("{kind}{}", *number - 1)
+            }
         };
         let mut before = String::new();
         let mut taken: Vec<String> = vec![];
@@ -245,7 +265,11 @@ fn name(items: &[Item], decisions: &mut [Decision]) {
                 Piece::Text { text, .. } => before.push_str(text),
                 Piece::Hole(hole) => {
                     let decision = &mut decisions[hole.decision];
-                    let key = key(&before, &decision.choices[0]);
+                    let key = match item.is_cell() {
+                        true if before.ends_with('@') => "state".to_owned(),
+                        true => "op".to_owned(),
+                        false => key(&before, &decision.choices[0]),
+                    };
                     // A key that two holes of a line share (`{cn,ir_e3}` and `e{3,6}` don't) is
                     // numbered from the second on.
                     let again = taken.iter().filter(|k| **k == key).count();
@@ -263,7 +287,8 @@ fn name(items: &[Item], decisions: &mut [Decision]) {
 
 /// The name of the key that a hole sets, given the line before it and its first choice.
 fn key(before: &str, choice: &str) -> String {
-    if before.is_empty() {
+    // A choice of several keys is what the layer is.
+    if before.is_empty() || choice.trim_start_matches('_').contains('_') {
         return "op".to_owned();
     }
     let part = before.rsplit('_').next().unwrap_or("");

@@ -339,9 +339,10 @@ impl Study {
 fn is_finite(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Done(m) => m.accuracy.is_finite() && m.latency.median_ms.is_finite(),
-        Outcome::TooSlow { latency, accuracy } => {
-            accuracy.is_finite() && latency.median_ms.is_finite()
-        }
+        Outcome::TooSlow { latency, accuracy }
+        | Outcome::Stopped {
+            latency, accuracy, ..
+        } => accuracy.is_finite() && latency.median_ms.is_finite(),
         Outcome::Infeasible { .. } | Outcome::Failed(_) | Outcome::Lost { .. } => true,
     }
 }

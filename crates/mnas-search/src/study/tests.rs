@@ -169,6 +169,7 @@ fn a_study_is_what_its_events_say() {
         duplicates: 2,
         trained: 3,
         too_slow: 1,
+        stopped: 0,
         infeasible: 0,
         failed: 1,
         lost: 1,

@@ -65,6 +65,7 @@ impl Fixture {
             recipe,
             seed: 1,
             trial: 2,
+            cut: None,
             threads: 1,
             weights_out: Some(self.dir.path().join("weights/a.safetensors")),
             checkpoint: Some(self.dir.path().join("weights/a.checkpoint")),

@@ -8,7 +8,7 @@ use mnas_train::{Control, Data, EngineError, TrainError, Trained};
 use sha2::{Digest, Sha256};
 
 use super::{infrastructure, keys, write_atomically};
-use crate::job::{JobFailure, JobProgress, TestJob, Tested, TrainJob, TrainedNet};
+use crate::job::{JobFailure, JobOutput, JobProgress, TestJob, Tested, TrainJob, TrainedNet};
 
 /// Trains a network. A job whose weights lie there already is answered from the file, so that a
 /// study that was cut off in its final stage doesn't train a network twice.
@@ -16,14 +16,14 @@ pub(super) fn train(
     data: &Data,
     job: &TrainJob,
     on_progress: &mut dyn FnMut(JobProgress) -> Control,
-) -> Result<TrainedNet, JobFailure> {
+) -> Result<JobOutput, JobFailure> {
     let hash = job_hash(job);
     if let Some(done) = job
         .weights_out
         .as_deref()
         .and_then(|path| stored(path, &hash))
     {
-        return Ok(done);
+        return Ok(JobOutput::Trained(done));
     }
     let graph = super::graph(&job.net).map_err(JobFailure::Net)?;
     if let Some(folder) = job.checkpoint.as_deref().and_then(Path::parent) {
@@ -39,6 +39,7 @@ pub(super) fn train(
             seed: job.seed,
             trial: job.trial,
             threads: job.threads,
+            cut: job.cut,
             start: None,
             checkpoint: job.checkpoint.as_deref(),
         };
@@ -60,6 +61,9 @@ pub(super) fn train(
         other => other,
     };
     let trained = trained.map_err(failure)?;
+    if trained.cut_short {
+        return Ok(JobOutput::CutShort(curve(&trained), trained.seconds));
+    }
     let Some(evaluation) = trained.evaluation.as_ref().filter(|_| !trained.stopped) else {
         return Err(JobFailure::Infrastructure {
             message: "the training was stopped".into(),
@@ -77,7 +81,7 @@ pub(super) fn train(
         // It may never have been written; what matters is that it is gone.
         let _ = std::fs::remove_file(path);
     }
-    Ok(net)
+    Ok(JobOutput::Trained(net))
 }
 
 /// Evaluates networks on the test split.

@@ -67,6 +67,7 @@ fn work(session: &Session<'_>, entry: &FinalEntry) -> Work {
             seed: plan.seed,
             trial: trial_of(entry),
             threads: plan.threads,
+            cut: None,
             weights_out: Some(weights),
             checkpoint: Some(session.dir().checkpoint(&entry.name)),
         }),

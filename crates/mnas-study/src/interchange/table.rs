@@ -130,6 +130,7 @@ pub(super) fn state(trial: &Trial) -> &'static str {
     match &trial.outcome {
         Some(Outcome::Done(_)) => "done",
         Some(Outcome::TooSlow { .. }) => "too_slow",
+        Some(Outcome::Stopped { .. }) => "stopped",
         Some(Outcome::Infeasible { .. }) => "infeasible",
         Some(Outcome::Failed(_)) => "failed",
         Some(Outcome::Lost { .. }) => "lost",
@@ -140,7 +141,7 @@ pub(super) fn state(trial: &Trial) -> &'static str {
 /// Why a trial has no result, as reported.
 pub(super) fn failure(trial: &Trial) -> Option<String> {
     match trial.outcome.as_ref()? {
-        Outcome::Done(_) | Outcome::TooSlow { .. } => None,
+        Outcome::Done(_) | Outcome::TooSlow { .. } | Outcome::Stopped { .. } => None,
         Outcome::Infeasible {
             reason,
             value,
@@ -155,7 +156,7 @@ pub(super) fn failure(trial: &Trial) -> Option<String> {
 pub(super) fn latency(trial: &Trial) -> Option<&LatencyRecord> {
     match trial.outcome.as_ref()? {
         Outcome::Done(m) => Some(&m.latency),
-        Outcome::TooSlow { latency, .. } => Some(latency),
+        Outcome::TooSlow { latency, .. } | Outcome::Stopped { latency, .. } => Some(latency),
         _ => None,
     }
 }

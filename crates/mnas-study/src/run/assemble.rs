@@ -17,7 +17,7 @@ use crate::plan::{ExecutorPlan, Plan};
 use crate::store::Stored;
 
 /// Builds it for the study in a folder, whose first event tells it apart from all others.
-pub(super) fn executor(
+pub(crate) fn executor(
     plan: &Plan,
     env: &RunEnv,
     dir: &StudyDir,

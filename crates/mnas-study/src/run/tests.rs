@@ -1,6 +1,7 @@
 //! The loop on a formula in place of training and measuring.
 
 mod budgets;
+mod early_stop;
 mod outcomes;
 mod resume;
 mod simulated;

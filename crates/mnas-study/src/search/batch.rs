@@ -79,7 +79,7 @@ fn train(session: &mut Session<'_>, candidates: &Candidates) -> Result<Flow, Stu
         let Some(candidate) = candidates.get(&trial) else {
             return Err(StudyError::WrongAnswer { job: work.name });
         };
-        let outcome = candidate.trained(work, end)?;
+        let outcome = candidate.trained(session, work, end)?;
         session.finish(trial, outcome)
     })
 }

@@ -52,7 +52,10 @@ pub(super) fn check_failures(session: &mut Session<'_>) -> Result<(), StudyError
         .map(|outcome| match outcome {
             Outcome::Failed(failure) => Some(failure.message.as_str()),
             Outcome::Lost { message, .. } => Some(message.as_str()),
-            Outcome::Done(_) | Outcome::TooSlow { .. } | Outcome::Infeasible { .. } => None,
+            Outcome::Done(_)
+            | Outcome::TooSlow { .. }
+            | Outcome::Stopped { .. }
+            | Outcome::Infeasible { .. } => None,
         })
         .collect();
     let failed = |trials: &[Option<&str>]| trials.iter().flatten().count();

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use mnas_deploy::{Format, ModelMeta, export};
 use mnas_net::{Graph, Purpose, Weights, cost, stream};
-use mnas_search::{Failure, LatencyRecord, Limit, Metrics, Outcome};
+use mnas_search::{EarlyStop, Failure, Forecast, LatencyRecord, Limit, Metrics, Outcome};
+use mnas_train::Cut;
 
 use crate::error::StudyError;
 use crate::evaluate;
@@ -143,6 +144,12 @@ impl Candidate {
     /// The job that trains it.
     pub(super) fn training(&self, session: &Session<'_>) -> Work {
         let (plan, trial) = (session.plan(), self.trial);
+        let cut = self.forecast(session).and_then(|(rule, forecast)| {
+            Some(Cut {
+                point: rule.point,
+                loss_max: forecast.loss_max(self.latency.as_ref()?.median_ms),
+            })
+        });
         Work {
             name: trial_name(trial),
             id: train_id(trial),
@@ -154,6 +161,7 @@ impl Candidate {
                 seed: plan.seed,
                 trial,
                 threads: plan.threads,
+                cut,
                 weights_out: None,
                 checkpoint: None,
             }),
@@ -161,8 +169,26 @@ impl Candidate {
     }
 
     /// Its outcome, once its training has ended.
-    pub(super) fn trained(&self, work: Work, end: JobEnd) -> Result<Outcome, StudyError> {
+    pub(super) fn trained(
+        &self,
+        session: &Session<'_>,
+        work: Work,
+        end: JobEnd,
+    ) -> Result<Outcome, StudyError> {
         Ok(match (end, &self.latency) {
+            (JobEnd::Done(JobOutput::CutShort(curve, train_seconds)), Some(latency)) => {
+                let promised = self.forecast(session);
+                let promised = promised.and_then(|(r, f)| Some(f.accuracy(r.loss(&curve)?)));
+                let Some(accuracy) = promised else {
+                    return Err(StudyError::WrongAnswer { job: work.name });
+                };
+                Outcome::Stopped {
+                    latency: latency.clone(),
+                    accuracy,
+                    curve,
+                    train_seconds,
+                }
+            }
             (JobEnd::Done(JobOutput::Trained(net)), Some(latency)) => Outcome::Done(Metrics {
                 accuracy: net.accuracy,
                 latency: latency.clone(),
@@ -176,6 +202,15 @@ impl Candidate {
             (JobEnd::Failed(failure), _) => Outcome::Failed(failure),
             (JobEnd::Lost { attempts, message }, _) => Outcome::Lost { attempts, message },
         })
+    }
+
+    /// The plan's rule and what it knew when the trial was proposed.
+    fn forecast<'a>(&self, session: &'a Session<'_>) -> Option<(&'a EarlyStop, Forecast)> {
+        let rule = session.plan().early_stop.as_ref()?;
+        let study = session.study();
+        let batch = study.trial(self.trial)?.batch;
+        let seen = study.batches().get(batch as usize)?.seen;
+        Some((rule, rule.forecast(study, seen)?))
     }
 }
 

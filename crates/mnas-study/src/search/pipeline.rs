@@ -103,7 +103,7 @@ impl Pipeline {
                 Ok(()) => candidate.too_slow(session),
             }
         } else {
-            Some(candidate.trained(work, end)?)
+            Some(candidate.trained(session, work, end)?)
         };
         match outcome {
             Some(outcome) => {

@@ -159,8 +159,13 @@ impl Session<'_> {
     /// of a cluster go on: another controller may have taken them over, or will.
     pub(crate) fn cancel_jobs_unless_done(&mut self, result: &Result<Flow, StudyError>) {
         if !matches!(result, Ok(Flow::Done) | Err(StudyError::Store(_))) {
-            self.rig.executor.cancel_all();
+            self.cancel_jobs();
         }
+    }
+
+    /// Drops all jobs under way.
+    pub(crate) fn cancel_jobs(&mut self) {
+        self.rig.executor.cancel_all();
     }
 
     /// Records what an attempt that was given up says after all. It changes nothing.
@@ -186,6 +191,7 @@ impl Session<'_> {
             Verdict::Done(JobOutput::Trained(net)) => {
                 late(format!("validation accuracy {}", net.accuracy))
             }
+            Verdict::Done(JobOutput::CutShort(..)) => late("cut short".into()),
             Verdict::Done(_) => late("a latency".into()),
             Verdict::Failed(
                 JobFailure::Infrastructure { message: m } | JobFailure::Changed { found: m, .. },

@@ -98,6 +98,7 @@ fn plan(cache: &Path) -> Plan {
             activation_bytes: None,
         },
         too_slow: 2.0,
+        early_stop: None,
         attempts_max: 3,
         job_seconds_max: None,
         failures: FailureBudget {

@@ -53,6 +53,7 @@ fn run(
         seed: 7,
         trial: 3,
         threads: 1,
+        cut: None,
         start: None,
         checkpoint,
     };
@@ -184,6 +185,7 @@ fn averages_statistics_and_dropout_continue_to_the_same_bits() {
             seed: 7,
             trial: 3,
             threads: 2,
+            cut: None,
             start: None,
             checkpoint,
         };
@@ -204,6 +206,52 @@ fn averages_statistics_and_dropout_continue_to_the_same_bits() {
     // The weights handed back are those that were evaluated.
     let e = evaluate(&cpu(), &graph, &rest.weights, &validation, &meta, 2).unwrap();
     assert_eq!(e.confusion, rest.evaluation.unwrap().confusion);
+}
+
+/// A run ends at the point whose loss is too high, also where it was stopped just there and goes on.
+#[test]
+fn a_run_is_cut_short_by_its_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let (graph, meta, recipe) = (toy_graph(TOY, 3), toy_meta(), recipe());
+    let (split, validation) = (toy_split(50, 1), toy_split(30, 2));
+    let go = |cut, checkpoint, stop_at| {
+        let job = TrainJob {
+            graph: &graph,
+            train: &split,
+            validation: Some(&validation),
+            meta: &meta,
+            recipe: &recipe,
+            seed: 7,
+            trial: 3,
+            threads: 1,
+            cut,
+            start: None,
+            checkpoint,
+        };
+        let stop = |p: &Progress| match stop_at {
+            Some(step) if p.step == step => Control::Stop,
+            _ => Control::Continue,
+        };
+        train(&Fake::default(), &job, &mut |p| stop(p)).unwrap()
+    };
+    let whole = go(None, None, None);
+    assert!(!whole.cut_short);
+    let point = 3;
+    let loss = whole.curve[point - 1].loss;
+    let cut = |loss_max| Some(Cut { point, loss_max });
+    let same = go(cut(loss), None, None);
+    assert_eq!((same.cut_short, same.curve), (false, whole.curve.clone()));
+    let short = go(cut(loss - 1e-9), None, None);
+    assert!(short.cut_short && !short.stopped && short.evaluation.is_none());
+    assert_eq!(short.curve, whole.curve[..point]);
+    for stop_at in 1..8 {
+        let _ = std::fs::remove_file(&path);
+        go(cut(loss - 1e-9), Some(&path), Some(stop_at));
+        let rest = go(cut(loss - 1e-9), Some(&path), None);
+        assert!(rest.cut_short, "stopped at {stop_at}");
+        assert_eq!(rest.curve, short.curve, "stopped at {stop_at}");
+    }
 }
 
 #[test]

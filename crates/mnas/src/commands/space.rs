@@ -45,7 +45,8 @@ fn list(out: Output) -> CommandResult {
 
 /// Side of the images that a space is made for, in pixels, where nobody says another.
 pub(crate) fn side_of(space: &Space) -> usize {
-    if space.name() == "mnasnet" { 224 } else { 32 }
+    let large = ["mnasnet", "proxyless", "nasnet"].contains(&space.name());
+    if large { 224 } else { 32 }
 }
 
 fn describe(space: &Space, args: &SpaceArgs, out: Output) -> CommandResult {

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
         seed: args.seed,
         trial: 0,
         threads: args.threads.unwrap_or_else(images::cores),
+        cut: None,
         start: start.as_ref().map(|s| &s.weights),
         checkpoint: Some(&checkpoint),
     };

@@ -104,6 +104,17 @@ fn random_graphs() {
     }
 }
 
+/// Cells as networks have them: pools, sums of one value, states read often, concatenations that
+/// are read twice, two halves of a strided state.
+#[test]
+fn cells() {
+    let text = "stem_k3_s1_c6; normal_sep3@0_max3@1; normal_avg3@2_id@2; normal_sep5@0_sep7@1; \
+                reduce_sep3@0_max3@1; reduce_id@0_avg3@1; reduce_sep5@2_id@3; cell_r2_s1_c5; cell_r2_s2_c6; head_c9";
+    let spec: mnas_net::NetSpec = text.parse().unwrap();
+    let graph = spec.graph(mnas_net::Shape::new(9, 8, 3), 4).unwrap();
+    check(&graph, 3, 300, 1);
+}
+
 #[test]
 fn odd_sizes_and_channels() {
     for (i, (size, c)) in [(8, 17), (9, 33), (15, 5), (33, 16), (20, 24)]
