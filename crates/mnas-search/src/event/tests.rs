@@ -78,10 +78,7 @@ fn finals() -> Vec<Event> {
         validation_accuracy: 0.9,
         test_accuracy: Some(0.89),
         test_top5: None,
-        int8: Some(Int8Outcome::Failed(Failure {
-            kind: FailureKind::Export,
-            message: "stem.conv gives values that are not finite".into(),
-        })),
+        int8: None,
         latency: latency(),
         params: 1_000,
         macs: 2_000,
@@ -212,4 +209,21 @@ fn latency_statistics_come_from_the_samples() {
     for unusable in [vec![], vec![1.0, f64::NAN], vec![0.0], vec![f64::INFINITY]] {
         assert_eq!(of(unusable), None);
     }
+}
+
+/// Stores written before a network's 8-bit form could fail have the accuracy alone.
+#[test]
+fn what_8_bits_gave_is_told_apart_by_its_fields() {
+    let accuracy = r#"{"test_accuracy":0.9,"test_top5":1.0,"engine":"LiteRT","calibration":"mse"}"#;
+    let failure = r#"{"kind":"export","message":"stem.conv gives values that are not finite"}"#;
+    for (text, is_tested) in [(accuracy, true), (failure, false)] {
+        let outcome: Int8Outcome = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            matches!(outcome, Int8Outcome::Tested(_)),
+            is_tested,
+            "{text}"
+        );
+        assert_eq!(serde_json::to_string(&outcome).unwrap(), text);
+    }
+    assert!(serde_json::from_str::<Int8Outcome>("{}").is_err());
 }
