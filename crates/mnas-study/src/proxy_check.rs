@@ -16,7 +16,6 @@ use std::path::Path;
 
 use mnas_net::{NetSpec, Purpose, cost, stream, zoo};
 
-
 use crate::clock::{Clock, SystemClock};
 use crate::dir::StudyDir;
 use crate::error::StudyError;
@@ -197,26 +196,13 @@ impl Check<'_> {
     /// Trains what isn't trained yet, the costliest first, and keeps each result at once.
     fn train(&mut self, mut keys: Vec<RunKey>) -> Result<Flow, StudyError> {
         keys.retain(|key| self.ledger.run(*key).is_none());
-        let mut works: Vec<(f64, RunKey, Work)> = keys
-            .into_iter()
-            .map(|key| {
-                let work = self.work(key);
-                (self.expected(key), key, work)
-            })
-            .collect();
-        works.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let seconds: f64 = works.iter().map(|(s, ..)| s).sum();
-        let networks = works.len() as u64;
-        let paced = self.ledger.pace().is_some();
+        keys.sort_by_key(|key| std::cmp::Reverse(self.cost(*key)));
+        let works: Vec<Work> = keys.iter().map(|key| self.work(*key)).collect();
+        let by_id: Vec<(JobId, RunKey)> = works.iter().map(|w| w.id.clone()).zip(keys).collect();
         self.session.tell(Update::FinalEta {
-            networks,
-            seconds: paced.then(|| seconds / self.session.plan().workers as f64),
+            networks: works.len() as u64,
+            seconds: None,
         });
-        let by_id: Vec<(JobId, RunKey)> = works
-            .iter()
-            .map(|(_, key, w)| (w.id.clone(), *key))
-            .collect();
-        let works = works.into_iter().map(|(.., work)| work).collect();
         let ledger = &mut self.ledger;
         self.session.run_jobs(works, &mut |_, work, end| {
             let found = by_id.iter().find(|(id, _)| *id == work.id);
@@ -269,34 +255,10 @@ impl Check<'_> {
         }
     }
 
-    /// Seconds that a training may take, by the pace of those done; without any, its share only.
-    fn expected(&self, key: RunKey) -> f64 {
-        let plan = self.session.plan();
+    /// What a training costs beside others: the full ones come first, and the larger networks.
+    fn cost(&self, key: RunKey) -> (bool, u64) {
         let (spec, _) = &self.ledger.candidates[key.net];
-        let net = self.session.net("", spec);
-        let macs = evaluate::graph(&net).map_or(0, |g| cost(&g).macs) as f64;
-        let epochs = if key.full {
-            plan.full.epochs
-        } else {
-            plan.proxy.epochs
-        };
-        let images = |n: Option<usize>| n.map_or(1.0, |n| n as f64);
-        let share = match (plan.full.train_images, plan.proxy.train_images) {
-            // How many images "all" are isn't known here; the built-in set has six times as many.
-            (None, Some(_)) if key.full => 6.0,
-            (Some(_), Some(_)) if key.full => {
-                images(plan.full.train_images) / images(plan.proxy.train_images)
-            }
-            _ => 1.0,
-        };
-        let (own, proxies) = (macs * epochs * share, plan.proxy.epochs);
-        self.ledger.pace().map_or(own, |seconds| {
-            let mean = self.ledger.candidates.iter().map(|(spec, _)| {
-                let net = self.session.net("", spec);
-                evaluate::graph(&net).map_or(0, |g| cost(&g).macs) as f64
-            });
-            let mean = mean.sum::<f64>() / self.ledger.candidates.len().max(1) as f64;
-            seconds * own / (mean * proxies).max(1.0)
-        })
+        let graph = evaluate::graph(&self.session.net("", spec));
+        (key.full, graph.map_or(0, |g| cost(&g).macs))
     }
 }

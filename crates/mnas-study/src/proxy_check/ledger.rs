@@ -134,11 +134,6 @@ impl Ledger {
             .collect()
     }
 
-    /// Mean seconds of a short training.
-    pub(super) fn pace(&self) -> Option<f64> {
-        self.mean_seconds(false)
-    }
-
     /// Mean seconds of the short, or of the full trainings.
     pub(super) fn mean_seconds(&self, full: bool) -> Option<f64> {
         let done = self.runs.iter().filter(|r| r.key.full == full);

@@ -1,5 +1,6 @@
 //! `mnas proxy-check`.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use mnas_study::{ProxyCheck, RunEnv, Update};
@@ -85,7 +86,8 @@ struct Teller {
     begun: Instant,
     done: u64,
     total: u64,
-    seconds: Option<f64>,
+    /// Shares done of those under way.
+    running: BTreeMap<String, f64>,
 }
 
 impl Teller {
@@ -95,21 +97,22 @@ impl Teller {
             begun: Instant::now(),
             done: 0,
             total: 0,
-            seconds: None,
+            running: BTreeMap::new(),
         }
     }
 
     fn tell(&mut self, update: &Update) {
         match update {
-            Update::FinalEta { networks, seconds } => {
-                (self.done, self.total, self.seconds) = (0, *networks, *seconds);
-                self.begun = Instant::now();
+            Update::FinalEta { networks, .. } => {
+                (self.begun, self.done, self.total) = (Instant::now(), 0, *networks);
+                self.running.clear();
             }
             Update::Job { name, fraction, .. } => {
-                let message = format!("{name} {:.0} %", 100.0 * fraction);
-                self.show(&message);
+                self.running.insert(name.clone(), *fraction);
+                self.show(&format!("{name} {:.0} %", 100.0 * fraction));
             }
             Update::JobDone { name } => {
+                self.running.remove(name);
                 self.done += u64::from(self.total > 0);
                 self.show(&format!("{name} done"));
             }
@@ -126,15 +129,11 @@ impl Teller {
     }
 
     fn show(&mut self, message: &str) {
-        let spent = self.begun.elapsed().as_secs_f64();
-        let left = (self.total - self.done.min(self.total)) as f64;
-        let eta = match self.seconds {
-            Some(seconds) => Some((seconds - spent).max(0.0)),
-            None if self.done > 0 => Some(spent / self.done as f64 * left),
-            None => None,
-        };
+        let done = self.done as f64 + self.running.values().sum::<f64>();
+        let pace = self.begun.elapsed().as_secs_f64() / done;
+        let eta = (done > 0.2).then(|| pace * (self.total as f64 - done).max(0.0));
         self.progress
-            .show("check", self.done, self.total, message, eta);
+            .show("check", self.done.min(self.total), self.total, message, eta);
     }
 }
 
