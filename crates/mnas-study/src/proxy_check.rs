@@ -36,9 +36,9 @@ pub use result::{CheckedNet, ProxyCheck, TAU_MIN};
 /// Networks measured and briefly trained for each one that is trained in full: enough that the
 /// chosen ones can lie apart.
 const CANDIDATES: usize = 3;
-/// Seeds besides the plan's that tell the noise.
+/// Seeds besides the plan's that tell the noise of the short training; one tells that of the full.
 const SEEDS: u32 = 2;
-/// Networks whose short training is repeated under them.
+/// Networks whose trainings are repeated under them.
 const NOISE_NETWORKS: usize = 3;
 /// Stream of the candidates; far from the trials of a search.
 const STREAM: u64 = 1 << 40;
@@ -120,8 +120,8 @@ impl Check<'_> {
         noisy.dedup();
         for seed in 1..=SEEDS {
             keys.extend(noisy.iter().map(|net| RunKey::proxy(*net, seed)));
-            keys.extend(chosen.get(chosen.len() / 2).map(|n| RunKey::full(*n, seed)));
         }
+        keys.extend(noisy.iter().map(|net| RunKey::full(*net, 1)));
         if self.train(keys)? == Flow::Stopped {
             return Ok(None);
         }
