@@ -112,40 +112,39 @@ impl Agent {
             id: request.id,
             ..Reply::default()
         };
-        match self.measure(request) {
-            Ok((samples, conditions, answer)) => Reply {
+        let run = match self.run(request) {
+            Ok(run) => run,
+            Err(error) => {
+                return Reply {
+                    error: Some(error.to_string()),
+                    ..reply
+                };
+            }
+        };
+        let reply = Reply {
+            conditions: Some(run.conditions),
+            answer: run.answer,
+            ..reply
+        };
+        match run.samples {
+            Ok(samples) => Reply {
                 times_ms: Some(samples.times_ms),
                 dropped: samples.dropped,
                 model_sha256: Some(request.model_sha256.clone().into_owned()),
                 runs_per_sample: Some(samples.runs_per_sample),
                 noisy: samples.noisy,
                 notes: samples.notes,
-                conditions: Some(conditions),
-                answer,
                 ..reply
             },
-            Err(failure) => Reply {
-                error: Some(failure.to_string()),
-                too_slow: match failure {
-                    RequestError::Measure(MeasureError::TooSlow {
-                        kept,
-                        needed,
-                        run_ms,
-                        seconds_max,
-                    }) => Some(TooSlow {
-                        kept,
-                        needed,
-                        run_ms,
-                        seconds_max,
-                    }),
-                    _ => None,
-                },
+            Err(error) => Reply {
+                error: Some(error.to_string()),
+                too_slow: too_slow(&error),
                 ..reply
             },
         }
     }
 
-    fn measure(&mut self, request: &Measure<'_>) -> Result<Measurement, RequestError> {
+    fn run(&mut self, request: &Measure<'_>) -> Result<Run, RequestError> {
         let core = self.core(request.core)?;
         let warm = self.load(&request.model, &request.model_sha256)?;
         let plan = MeasurePlan {
@@ -177,13 +176,13 @@ impl Agent {
         *warm = true;
         conditions.clock_mhz = core.and_then(|c| self.board.clock_mhz(c));
         conditions.celsius_after = self.board.celsius();
-        let samples = measured
-            .into_iter()
-            .next()
-            .expect("one model gives one answer")?;
-        let answer = || model.output().map_err(MeasureError::from);
-        let answer = request.answer.then(answer).transpose()?;
-        Ok((samples, conditions, answer))
+        let samples = measured.into_iter().next();
+        Ok(Run {
+            samples: samples.expect("one model gives one answer"),
+            conditions,
+            // What can't be told is absent; why the runs failed is in the samples' place.
+            answer: request.answer.then(|| model.output().ok()).flatten(),
+        })
     }
 
     /// The core asked for, else the last of the biggest ones; none where threads can't be pinned.
@@ -242,8 +241,30 @@ impl Agent {
     }
 }
 
-/// What a request is answered with; the model's own answer where that was asked for.
-type Measurement = (Samples, Conditions, Option<Vec<f32>>);
+/// What came of a request that could be followed.
+struct Run {
+    samples: Result<Samples, MeasureError>,
+    conditions: Conditions,
+    /// The model's own answer, where that was asked for.
+    answer: Option<Vec<f32>>,
+}
+
+fn too_slow(error: &MeasureError) -> Option<TooSlow> {
+    match *error {
+        MeasureError::TooSlow {
+            kept,
+            needed,
+            run_ms,
+            seconds_max,
+        } => Some(TooSlow {
+            kept,
+            needed,
+            run_ms,
+            seconds_max,
+        }),
+        _ => None,
+    }
+}
 
 /// Why one request has no times.
 #[derive(Debug, thiserror::Error)]

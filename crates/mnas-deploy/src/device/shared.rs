@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How to open one of the devices.
 pub(super) type Opener = Box<dyn Fn() -> Result<Meter, CommandError> + Send>;
 
+/// Measures the networks of some indices on one device.
+type Job<'a> = dyn Fn(&mut Meter, &[usize]) -> Result<Measured, DeviceError> + Sync + 'a;
+
 pub(super) struct Shared {
     info: DeviceInfo,
     members: Vec<Member>,
@@ -146,12 +149,12 @@ impl Shared {
         }
     }
 
-    /// Has `count` networks measured: `job` measures those of some indices on one device.
+    /// Has `count` networks measured.
     fn deal(
         &mut self,
         count: usize,
         plan: &MeasurePlan,
-        job: &(dyn Fn(&mut Meter, &[usize]) -> Result<Measured, DeviceError> + Sync),
+        job: &Job<'_>,
     ) -> Result<Measured, DeviceError> {
         plan.check()?;
         let mut answers: Vec<Option<Result<Samples, MeasureError>>> =
@@ -207,7 +210,7 @@ impl Shared {
         &mut self,
         taken: &[(usize, Option<File>)],
         hands: &[Vec<usize>],
-        job: &(dyn Fn(&mut Meter, &[usize]) -> Result<Measured, DeviceError> + Sync),
+        job: &Job<'_>,
     ) -> Vec<Result<Measured, DeviceError>> {
         let mut free: Vec<Option<&mut Member>> = self.members.iter_mut().map(Some).collect();
         thread::scope(|scope| {
