@@ -281,11 +281,13 @@ impl Sqlite {
     /// As [`Store::read_from`].
     pub fn read_light(&mut self, seq: u64, most: u32) -> Result<Vec<Light>, StoreError> {
         let rows = self.block(async |c: &mut SqliteConnection| {
-            sqlx::query("SELECT seq, time_ms, body, kind FROM events WHERE seq >= $1 ORDER BY seq LIMIT $2")
-                .bind(seq as i64)
-                .bind(i64::from(most))
-                .fetch_all(c)
-                .await
+            sqlx::query(
+                "SELECT seq, time_ms, body, kind FROM events WHERE seq >= $1 ORDER BY seq LIMIT $2",
+            )
+            .bind(seq as i64)
+            .bind(i64::from(most))
+            .fetch_all(c)
+            .await
         })?;
         let light = |r: &SqliteRow| {
             let body: String = get(&self.path, r, 2)?;
