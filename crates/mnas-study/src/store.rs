@@ -212,9 +212,7 @@ pub enum StoreError {
         message: String,
     },
     /// The server doesn't let one in.
-    #[error(
-        "{place} refuses: {message}; passwords are read from ~/.pgpass, PGPASSWORD or the address"
-    )]
+    #[error("{place} refuses: {message}")]
     Denied {
         /// The database and the study in it.
         place: String,

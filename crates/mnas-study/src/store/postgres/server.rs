@@ -16,6 +16,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Pauses between tries: the first, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
+/// What helps whom a server doesn't know.
+const PASSWORDS: &str = "passwords are read from ~/.pgpass, PGPASSWORD or the address";
+
 pub(super) struct Server {
     address: Address,
     /// Before the runtime, which its socket belongs to: fields are dropped in order.
@@ -165,8 +168,12 @@ fn store_error(address: &Address, error: sqlx::Error) -> StoreError {
         return StoreError::Unreachable { place, message };
     }
     match code(&error).as_deref() {
-        // Who one is; which database; which rights.
-        Some("28P01" | "28000" | "3D000" | "42501") => StoreError::Denied { place, message },
+        Some("28P01" | "28000") => StoreError::Denied {
+            place,
+            message: format!("{message}; {PASSWORDS}"),
+        },
+        // Which database; which rights.
+        Some("3D000" | "42501") => StoreError::Denied { place, message },
         // No such table or schema.
         Some("42P01" | "3F000") => StoreError::Missing { place },
         Some("53100") => StoreError::DiskFull { place },

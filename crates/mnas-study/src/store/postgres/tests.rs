@@ -148,6 +148,8 @@ fn cuts_and_restarts_lose_and_double_nothing() {
             }
         }
     }
+    // The rest comes undisturbed.
+    assert_eq!(appended.iter().last(), Some(3 + 800));
     drop(writer.join().unwrap());
     assert!(cut >= 5, "{cut} connections were cut");
     let events = reader.read_from(1).unwrap();
