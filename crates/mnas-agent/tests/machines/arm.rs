@@ -51,7 +51,13 @@ fn root(folder: &Path) {
     );
     write(folder, "sys/class/thermal/thermal_zone0/temp", "42000\n");
     for core in 0..256 {
-        let cpu = format!("sys/devices/system/cpu/cpu{core}/cpufreq");
+        let cpu = format!("sys/devices/system/cpu/cpu{core}");
+        write(
+            folder,
+            &format!("{cpu}/cpu_capacity"),
+            &(1024 - core).to_string(),
+        );
+        let cpu = format!("{cpu}/cpufreq");
         let clock = clock_khz(core).to_string();
         write(folder, &format!("{cpu}/cpuinfo_max_freq"), &clock);
         write(folder, &format!("{cpu}/scaling_cur_freq"), &clock);
