@@ -97,6 +97,8 @@ fn screenshots() -> Result<()> {
     let folder = root.context("no workspace folder")?.join("docs/dashboard");
     std::fs::create_dir_all(&folder)?;
     let folder = ("MNAS_SCREENSHOTS".into(), folder.display().to_string());
+    let program = std::env::var("MNAS_CHROMIUM").unwrap_or("chromium".into());
+    let browser = ("MNAS_CHROMIUM".into(), program);
     let test = [
         "test",
         "-p",
@@ -107,7 +109,7 @@ fn screenshots() -> Result<()> {
         "--",
         "--nocapture",
     ];
-    cargo(&test, &[folder])
+    cargo(&test, &[folder, browser])
 }
 
 fn lint() -> Result<()> {

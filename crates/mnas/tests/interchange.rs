@@ -86,11 +86,6 @@ fn destinations_that_make_no_sense_are_refused() {
         (&["export-study", "s"], 2, "--to"),
         (&["export-study", "nowhere", "--to", "csv"], 5, "nowhere"),
         (
-            &["export-study", "s", "--to", "no/folder/t.csv"],
-            5,
-            "no/folder",
-        ),
-        (
             &["export-study", "s", "--to", "no/folder/t.db"],
             5,
             "no/folder",

@@ -76,7 +76,7 @@ fn difference(graph: &Graph, weights: &Weights, engine: EngineId, name: &str) ->
 fn deeper(graph: &Graph) -> f64 {
     let rounds = |op: &Op| !matches!(op, Op::BatchNorm { .. } | Op::Act(_) | Op::Dropout { .. });
     let layers = graph.nodes().iter().filter(|n| rounds(&n.op)).count();
-    (layers as f64 / 50.0).sqrt().max(1.0)
+    (layers as f64 / 40.0).sqrt().max(1.0)
 }
 
 fn check(cases: &[Case], bound: f64, what: &str) {

@@ -128,7 +128,7 @@ mod tests {
             &[round(2850.0, 40.0), round(1900.0, 40.0)],
             &[
                 "core 7, 1900 to 2850 MHz, governor schedutil[2J, 40 to 42 °C, 80 % battery",
-                "the clock changed between rounds by 40 %",
+                "the clock changed between rounds by 20 %",
             ],
             true,
         );

@@ -116,7 +116,7 @@ mod tests {
         differing.add(25, times(vec![1.2; 25], 1));
         let samples = differing.finish();
         assert!(samples.noisy && samples.dropped == 1);
-        assert_eq!(samples.notes, ["medians of the rounds differ by 18 %"]);
+        assert_eq!(samples.notes, ["medians of the rounds differ by 9 %"]);
         let mut alike = series("n");
         alike.add(25, times(vec![1.0; 25], 0));
         alike.add(25, times(vec![1.02; 25], 0));
