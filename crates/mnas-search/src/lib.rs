@@ -24,7 +24,7 @@ pub use event::{
     VERSION,
 };
 pub use objective::{Objective, ObjectiveKind};
-pub use space::{Decision, Space, SpaceError, SpaceErrorKind, Tokens};
+pub use space::{Decision, Images, Space, SpaceError, SpaceErrorKind, Tokens};
 pub use study::{Batch, Counts, FoldError, Retry, Stale, Study, Target};
 pub use trial::{
     CurvePoint, Failure, FailureKind, LatencyRecord, LatencySource, Limit, Metrics, Outcome, Trial,

@@ -2,10 +2,14 @@
 
 mod builtin;
 mod encode;
+mod images;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use images::Images;
+#[cfg(test)]
+pub(crate) use mnas_net::Shape;
 use mnas_net::{NetSpec, SpecError, SpecErrorKind, Stream};
 
 use self::text::Item;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mnas_net::Shape;
-use mnas_search::{Network, Objective, ObjectiveKind, Setup, Space, front};
+use mnas_search::{Images, Network, Objective, ObjectiveKind, Setup, Space, front};
 use mnas_testkit::landscape::{self, Kind, Landscape};
 use serde::Deserialize;
 
@@ -145,7 +145,10 @@ fn tabular(name: &str, kind: ObjectiveKind, entries: &BTreeMap<String, Entry>) -
 fn toy(kind: Kind) -> Result<Problem, String> {
     let space = Space::builtin("mnasnet").ok_or("the space mnasnet is missing")?;
     let terrain = Landscape::new(kind, &space, 1000);
-    let setup = Setup::of(&space, landscape::OBJECTIVE).for_images(Shape::new(224, 224, 3), 1000);
+    let setup = Setup::of(&space, landscape::OBJECTIVE).for_images(Images {
+        input: Shape::new(224, 224, 3),
+        classes: 1000,
+    });
     let choices: Vec<usize> = space.decisions().iter().map(|d| d.choices.len()).collect();
     let best = hardware::climb(&choices, &|tokens| terrain.reward(tokens));
     Ok(Problem {

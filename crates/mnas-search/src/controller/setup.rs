@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mnas_net::{Shape, macs_and_params};
-
-use crate::{Decision, Objective, Space, Tokens};
+use crate::{Decision, Images, Objective, Space, Tokens};
 
 /// What is known of the network that a sample stands for before anything is tried.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,8 +27,8 @@ type Told = Arc<dyn Fn(&[u16]) -> Network + Send + Sync>;
 enum Networks {
     /// Different samples are different networks; no more is known.
     Tokens,
-    /// A space, the shape and classes of its images, by which costs are known, and what was asked lately.
-    Space(Arc<Space>, Option<(Shape, usize)>, Arc<Mutex<Lately>>),
+    /// A space, its images, by which costs are known, and what was asked lately.
+    Space(Arc<Space>, Option<Images>, Arc<Mutex<Lately>>),
     /// Told for each sample.
     Told(Told),
 }
@@ -110,12 +108,12 @@ impl Setup {
         setup
     }
 
-    /// Where a space's networks are for images of this shape, `classes` of them: multiply-accumulates and
+    /// Where a space's networks are for these images: multiply-accumulates and
     /// parameters of every network are known before it is tried.
     #[must_use]
-    pub fn for_images(mut self, input: Shape, classes: usize) -> Setup {
+    pub fn for_images(mut self, of: Images) -> Setup {
         if let Networks::Space(_, images, lately) = &mut self.networks {
-            (*images, *lately) = (Some((input, classes)), Arc::default());
+            (*images, *lately) = (Some(of), Arc::default());
         }
         self
     }
@@ -180,17 +178,13 @@ fn in_order(choices: &[String]) -> bool {
 }
 
 /// What is known of a sample of a space.
-fn of_space(space: &Space, images: Option<(Shape, usize)>, tokens: &[u16]) -> Network {
+fn of_space(space: &Space, images: Option<Images>, tokens: &[u16]) -> Network {
     let spec = space.decode(tokens).ok();
-    let costs = images.map_or(vec![], |(input, classes)| {
-        let graph = spec.as_ref().and_then(|s| s.graph(input, classes).ok());
-        // A network that can't be built will fail as a trial; as a hint, it costs nothing.
-        graph.map_or(vec![0.0; 2], |graph| {
-            let (macs, params) = macs_and_params(&graph);
-            let log = |n: u64| libm::log(n.max(1) as f64);
-            vec![log(macs), log(params)]
-        })
-    });
+    let costs = match (images, &spec) {
+        (Some(images), Some(spec)) => images.log_costs(spec),
+        (Some(_), None) => vec![0.0; 2],
+        (None, _) => vec![],
+    };
     Network {
         name: spec.map_or_else(|| name_of_tokens(tokens), |s| fnv(s.hash().bytes())),
         costs,
@@ -212,6 +206,7 @@ fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
 mod tests {
     use super::*;
     use crate::ObjectiveKind;
+    use crate::space::Shape;
 
     #[test]
     fn a_space_gives_order_and_names() {
@@ -236,7 +231,10 @@ mod tests {
             setup.name_of(&[1, 1, 0, 0, 0])
         );
         assert!(setup.network(&[0; 5]).costs.is_empty());
-        let setup = setup.for_images(Shape::new(16, 16, 3), 10);
+        let setup = setup.for_images(Images {
+            input: Shape::new(16, 16, 3),
+            classes: 10,
+        });
         let of = |tokens: &[u16]| setup.network(tokens).costs;
         assert_eq!(of(&[0; 5]).len(), 2);
         // A wider block costs more of both.

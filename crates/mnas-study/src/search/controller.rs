@@ -1,6 +1,6 @@
 //! The controller as the study left it.
 
-use mnas_search::{Controller, Setup, build};
+use mnas_search::{Controller, Images, Setup, build};
 
 use crate::error::StudyError;
 use crate::session::Session;
@@ -15,7 +15,10 @@ pub(super) fn rebuild(session: &Session<'_>) -> Result<Box<dyn Controller>, Stud
     // from it must stay the same one.
     let objective = study.objective().ok_or(StudyError::NoTarget)?;
     let setup = Setup::of(session.space(), objective)
-        .for_images(plan.data.input(), plan.data.classes.len())
+        .for_images(Images {
+            input: plan.data.input(),
+            classes: plan.data.classes.len(),
+        })
         .seed(plan.seed)
         .planned(plan.trials, u64::from(plan.batch));
     let built = build(&plan.controller, &setup);
