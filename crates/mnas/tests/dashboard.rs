@@ -190,7 +190,7 @@ fn every_page_is_drawn_and_works() {
 
     // A dot leads to its trial.
     browser.follow(
-        "{ const dot = document.querySelector('#plane .wide circle.front').getBoundingClientRect(); \
+        "{ const dot = document.querySelector('#plane .wide svg > circle.front').getBoundingClientRect(); \
          document.querySelector('#plane .wide svg').dispatchEvent(new MouseEvent('click', \
          { clientX: dot.x + 4, clientY: dot.y + 4, bubbles: true })); }",
     );
