@@ -146,7 +146,7 @@ fn a_study_outlives_its_server_and_its_controllers() {
     let search = ["search", "shared.toml", "--dir", "s"];
     let mut first = Controller::start(&folder, "first", &search);
     wait_for("a study", &mut || {
-        server.sql("SELECT to_regclass('pets.events')") != ""
+        !server.sql("SELECT to_regclass('pets.events')").is_empty()
     });
     await_more(&server, 2);
     assert!(server.cut() > 0);
