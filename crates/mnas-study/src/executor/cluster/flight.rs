@@ -191,7 +191,8 @@ impl Pace {
         let Some(mean) = self.seconds[usize::from(exclusive)] else {
             return 1;
         };
-        let seen = self.overhead_seconds.unwrap_or(usual_seconds);
+        let seen = self.overhead_seconds.filter(|_| !exclusive);
+        let seen = seen.unwrap_or(usual_seconds);
         let overhead = seen.clamp(usual_seconds, LOADED * usual_seconds);
         let needed = overhead / OVERHEAD / mean.max(1e-3);
         needed.ceil().clamp(1.0, PER_JOB_MAX) as usize
