@@ -55,9 +55,9 @@ impl Flight {
 
     /// Seconds from its submission to its last answer beside its attempts' own, once all are here.
     pub(super) fn overhead_seconds(&self, now_ms: u64) -> Option<f64> {
-        let submitted_ms = self
-            .submitted_ms
-            .filter(|_| !self.adopted && self.open() == 0)?;
+        // One that measures waits for its device, which is no overhead.
+        let told = !self.adopted && !self.exclusive && self.open() == 0;
+        let submitted_ms = self.submitted_ms.filter(|_| told)?;
         let seconds = now_ms.saturating_sub(submitted_ms) as f64 / 1e3;
         Some((seconds - self.worked_seconds).max(0.0))
     }
