@@ -97,19 +97,23 @@ pub(super) fn lead(
     stop: &Stop,
     observer: &mut dyn FnMut(&Update),
 ) -> Result<Option<Lead>, StudyError> {
-    let path = match Home::of(dir)? {
-        Home::File(path) => path,
+    match Home::of(dir)? {
+        Home::File(path) => alone(dir, &path).map(Some),
         #[cfg(feature = "postgres")]
-        Home::Postgres(address) => return super::database::stand_by(&address, stop, observer),
-    };
+        Home::Postgres(address) => super::database::stand_by(&address, stop, observer),
+    }
+}
+
+/// Leads the study whose store is a file, or not at all.
+fn alone(dir: &StudyDir, path: &Path) -> Result<Lead, StudyError> {
     if !path.exists() {
         let place = path.display().to_string();
         return Err(StoreError::Missing { place }.into());
     }
     let lock = DirLock::acquire(dir.path())?;
-    let store = Box::new(Sqlite::open(&path)?);
-    Ok(Some(Lead {
+    let store = Box::new(Sqlite::open(path)?);
+    Ok(Lead {
         store,
         _lock: Some(lock),
-    }))
+    })
 }

@@ -50,6 +50,7 @@ impl Cluster {
                 };
             }
             flight.submitted_ms = Some(self.clock.now_ms());
+            flight.adopted = true;
             adopted.extend(
                 flight
                     .unclaimed_attempts()

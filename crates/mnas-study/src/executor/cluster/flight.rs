@@ -27,6 +27,10 @@ pub(super) struct Flight {
     pub(super) slots: Vec<Slot>,
     /// When the cluster took it; `None` until then.
     pub(super) submitted_ms: Option<u64>,
+    /// Whether an earlier run submitted it, at a time that isn't known.
+    pub(super) adopted: bool,
+    /// Seconds that its answered attempts took.
+    pub(super) worked_seconds: f64,
     /// Since when it is known to have ended, whether well, and the cluster's words.
     ended: Option<(u64, bool, String)>,
 }
@@ -38,6 +42,8 @@ impl Flight {
             slots: vec![Slot::Awaited; bundle.attempts.len()],
             bundle,
             submitted_ms: None,
+            adopted: false,
+            worked_seconds: 0.0,
             ended: None,
         }
     }
@@ -45,6 +51,15 @@ impl Flight {
     /// Attempts without an answer.
     pub(super) fn open(&self) -> usize {
         self.slots.iter().filter(|s| **s != Slot::Closed).count()
+    }
+
+    /// Seconds from its submission to its last answer beside its attempts' own, once all are here.
+    pub(super) fn overhead_seconds(&self, now_ms: u64) -> Option<f64> {
+        // One that measures waits for its device, which is no overhead.
+        let told = !self.adopted && !self.exclusive && self.open() == 0;
+        let submitted_ms = self.submitted_ms.filter(|_| told)?;
+        let seconds = now_ms.saturating_sub(submitted_ms) as f64 / 1e3;
+        Some((seconds - self.worked_seconds).max(0.0))
     }
 
     /// Whether an answer is waited for.
@@ -143,29 +158,72 @@ pub(super) fn may_share(first: &Job, other: &Job) -> bool {
     }
 }
 
-/// How long attempts take: a mean that forgets, apart for measuring and for the rest.
+/// How long attempts take, apart for measuring and for the rest, and what a job costs beside them:
+/// means that forget.
 #[derive(Debug, Default)]
-pub(super) struct Pace([Option<f64>; 2]);
+pub(super) struct Pace {
+    seconds: [Option<f64>; 2],
+    overhead_seconds: Option<f64>,
+}
 
-/// Weight of a new value in the mean.
+/// Weight of a new value in a mean.
 const NEWEST: f64 = 0.2;
 /// Most attempts per job: as many are lost with it.
 const PER_JOB_MAX: f64 = 64.0;
 /// Share of a job's time that the cluster's overhead may be.
 const OVERHEAD: f64 = 0.1;
+/// What is seen counts up to this multiple of the usual overhead; more is waiting for resources,
+/// which a larger job doesn't shorten.
+const LOADED: f64 = 4.0;
 
 impl Pace {
     pub(super) fn add(&mut self, exclusive: bool, seconds: f64) {
-        let mean = &mut self.0[usize::from(exclusive)];
-        *mean = Some(mean.map_or(seconds, |m| m + NEWEST * (seconds - m)));
+        follow(&mut self.seconds[usize::from(exclusive)], seconds);
     }
 
-    /// Attempts per job that keep the overhead small; one where nothing is known.
-    pub(super) fn per_job(&self, exclusive: bool, overhead_seconds: f64) -> usize {
-        let Some(mean) = self.0[usize::from(exclusive)] else {
+    pub(super) fn add_overhead(&mut self, seconds: f64) {
+        follow(&mut self.overhead_seconds, seconds);
+    }
+
+    /// Attempts per job that keep the overhead small; one where nothing is known. `usual_seconds`
+    /// is the overhead of a cluster at rest.
+    pub(super) fn per_job(&self, exclusive: bool, usual_seconds: f64) -> usize {
+        let Some(mean) = self.seconds[usize::from(exclusive)] else {
             return 1;
         };
-        let needed = overhead_seconds / OVERHEAD / mean.max(1e-3);
+        let seen = self.overhead_seconds.filter(|_| !exclusive);
+        let seen = seen.unwrap_or(usual_seconds);
+        let overhead = seen.clamp(usual_seconds, LOADED * usual_seconds);
+        let needed = overhead / OVERHEAD / mean.max(1e-3);
         needed.ceil().clamp(1.0, PER_JOB_MAX) as usize
+    }
+}
+
+fn follow(mean: &mut Option<f64>, value: f64) {
+    *mean = Some(mean.map_or(value, |m| m + NEWEST * (value - m)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_grow_with_what_they_cost_and_shrink_with_what_they_do() {
+        // Seconds of an attempt, overhead seen if any, attempts per job at a usual 1.6 s.
+        for (seconds, seen, expected) in [
+            (5.0, None, 4),
+            (5.0, Some(0.2), 4),
+            (5.0, Some(3.5), 7),
+            (5.0, Some(600.0), 13),
+            (60.0, Some(3.5), 1),
+            (0.01, None, 64),
+        ] {
+            let mut pace = Pace::default();
+            assert_eq!(pace.per_job(false, 1.6), 1, "nothing is known");
+            pace.add(false, seconds);
+            seen.into_iter().for_each(|s| pace.add_overhead(s));
+            assert_eq!(pace.per_job(false, 1.6), expected, "{seconds} {seen:?}");
+            assert_eq!(pace.per_job(true, 1.6), 1, "measuring is another matter");
+        }
     }
 }

@@ -56,10 +56,15 @@ impl Cluster {
             verdict,
             seconds,
         } = answer;
+        let now_ms = self.clock.now_ms();
         let ours = match self.flights.get_mut(&bundle) {
             Some(flight) if flight.slots.get(index) == Some(&Slot::Awaited) => {
                 flight.slots[index] = Slot::Closed;
+                flight.worked_seconds += seconds;
                 self.pace.add(flight.exclusive, seconds);
+                if let Some(seconds) = flight.overhead_seconds(now_ms) {
+                    self.pace.add_overhead(seconds);
+                }
                 true
             }
             _ => false,
