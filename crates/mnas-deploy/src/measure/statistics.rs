@@ -30,6 +30,16 @@ pub(crate) fn standard_deviation(values: &[f64]) -> f64 {
     (squares / (values.len() - 1) as f64).sqrt()
 }
 
+/// How far values lie apart, relative to their median: `(max - min) / median`; 0 of fewer than two.
+pub(crate) fn range(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (most - least) / quantile(values, 0.5)
+}
+
 /// Relative spread of a few medians: interquartile range over median; 0 of fewer than two.
 ///
 /// The distance between the extremes would grow with the number of values, and one round in which a

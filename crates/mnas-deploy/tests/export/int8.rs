@@ -5,7 +5,7 @@ use mnas_deploy::{
     EngineError, EngineId, ModelMeta, QuantizeOptions, RangeMethod, export_int8, interpret,
     load_model, quantize,
 };
-use mnas_net::{Graph, Op, Purpose, Shape, Weights, stream};
+use mnas_net::{Graph, Purpose, Shape, Weights, stream};
 use mnas_search::Space;
 
 use super::networks::{
@@ -19,6 +19,9 @@ const PRIMITIVE_BOUND: f64 = 0.05;
 /// The same for whole networks with random weights, in which the roundings of some fifty layers add
 /// up and nothing was trained to withstand noise.
 const NETWORK_BOUND: f64 = 0.08;
+/// Of networks of more than sixty layers: the worst of five samples is 0.110;
+/// shallower spaces keep to the bound above.
+const DEEP_BOUND: f64 = 0.12;
 const IMAGES: usize = 3;
 
 const OPTIONS: QuantizeOptions = QuantizeOptions {
@@ -71,14 +74,6 @@ fn difference(graph: &Graph, weights: &Weights, engine: EngineId, name: &str) ->
     })
 }
 
-/// How much farther off a network of more than fifty layers may be: roundings are independent of one
-/// another, so that their squares add up.
-fn deeper(graph: &Graph) -> f64 {
-    let rounds = |op: &Op| !matches!(op, Op::BatchNorm { .. } | Op::Act(_) | Op::Dropout { .. });
-    let layers = graph.nodes().iter().filter(|n| rounds(&n.op)).count();
-    (layers as f64 / 40.0).sqrt().max(1.0)
-}
-
 fn check(cases: &[Case], bound: f64, what: &str) {
     for engine in EngineId::ALL {
         let mut worst = (0.0, "");
@@ -89,7 +84,6 @@ fn check(cases: &[Case], bound: f64, what: &str) {
                 break;
             };
             let name = &case.name;
-            let bound = bound * deeper(&case.graph);
             assert!(
                 d <= bound,
                 "{engine}, {name}: {d:.4} > {bound:.4}\n{}",
@@ -136,6 +130,12 @@ fn samples_of_every_space_agree() {
             Case::of(format!("{name} {i}"), graph, weights)
         };
         let cases: Vec<Case> = (0..5).map(sample).collect();
-        check(&cases, NETWORK_BOUND, name);
+        // The other spaces have half of its layers at most.
+        let bound = if name == "proxyless" {
+            DEEP_BOUND
+        } else {
+            NETWORK_BOUND
+        };
+        check(&cases, bound, name);
     }
 }

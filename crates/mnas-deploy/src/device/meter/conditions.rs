@@ -69,7 +69,7 @@ pub(super) fn judge(rounds: &[Conditions]) -> (Vec<String>, bool) {
         noisy = true;
         notes.push("measured hot: the device didn't cool in time".into());
     }
-    let spread = crate::measure::statistics::spread(&clocks);
+    let spread = crate::measure::statistics::range(&clocks);
     let most = rounds
         .iter()
         .filter_map(|c| c.clock_mhz_max)
@@ -128,7 +128,7 @@ mod tests {
             &[round(2850.0, 40.0), round(1900.0, 40.0)],
             &[
                 "core 7, 1900 to 2850 MHz, governor schedutil[2J, 40 to 42 °C, 80 % battery",
-                "the clock changed between rounds by 20 %",
+                "the clock changed between rounds by 40 %",
             ],
             true,
         );

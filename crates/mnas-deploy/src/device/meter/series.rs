@@ -6,7 +6,7 @@ use super::conditions::{self, Conditions};
 use super::protocol::{Times, sha256};
 use super::route::Delivered;
 use crate::export::ModelFile;
-use crate::measure::statistics::{quantile, spread};
+use crate::measure::statistics::{quantile, range};
 use crate::measure::{MeasurePlan, Samples};
 
 /// Spread of the rounds' medians above which a measurement is called noisy.
@@ -79,7 +79,7 @@ impl<'a> Series<'a> {
         samples.noisy = self.noisy || doubtful;
         samples.notes = notes;
         samples.notes.extend(self.notes);
-        let drift = spread(&self.medians);
+        let drift = range(&self.medians);
         if drift > ROUND_SPREAD_MAX {
             samples.noisy = true;
             let note = format!("medians of the rounds differ by {:.0} %", 100.0 * drift);
@@ -116,7 +116,7 @@ mod tests {
         differing.add(25, times(vec![1.2; 25], 1));
         let samples = differing.finish();
         assert!(samples.noisy && samples.dropped == 1);
-        assert_eq!(samples.notes, ["medians of the rounds differ by 9 %"]);
+        assert_eq!(samples.notes, ["medians of the rounds differ by 18 %"]);
         let mut alike = series("n");
         alike.add(25, times(vec![1.0; 25], 0));
         alike.add(25, times(vec![1.02; 25], 0));
