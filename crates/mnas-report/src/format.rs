@@ -95,32 +95,12 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// A time in milliseconds since 1970 as `2026-11-24 08:53:05`, in UTC. Days to dates after Howard Hinnant, "chrono-compatible low-level date
-/// algorithms".
+/// A time in milliseconds since 1970 to the second, as `2026-11-24 08:53:05`, in UTC.
 #[cfg(feature = "dashboard")]
 pub(crate) fn utc(time_ms: u64) -> String {
-    let seconds = time_ms / 1000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years begin in March here, so that a leap day is the last of its year.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    )
+    let mut text = mnas_search::utc(time_ms, ' ');
+    text.truncate("2026-11-24 08:53:05".len());
+    text
 }
 
 #[cfg(test)]

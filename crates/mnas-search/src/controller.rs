@@ -222,6 +222,14 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
+/// Checks that a snapshot is this algorithm's.
+fn same_algorithm(found: String, expected: &'static str) -> Result<(), RestoreError> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(RestoreError::Algorithm { found, expected }),
+    }
+}
+
 /// Whether tokens are a sample of decisions with so many choices.
 fn fits(choices: &[usize], tokens: &[u16]) -> bool {
     tokens.len() == choices.len()

@@ -13,6 +13,7 @@ mod objective;
 mod space;
 mod study;
 mod trial;
+mod utc;
 
 pub use controller::{
     ALGORITHMS, Algorithm, BuildError, Controller, ControllerSpec, Diagnostics, Network,
@@ -29,3 +30,4 @@ pub use study::{Batch, Counts, FoldError, Retry, Stale, Study, Target};
 pub use trial::{
     CurvePoint, Failure, FailureKind, LatencyRecord, LatencySource, Limit, Metrics, Outcome, Trial,
 };
+pub use utc::utc;

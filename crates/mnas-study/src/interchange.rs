@@ -1,5 +1,5 @@
 //! A study for the programs that people open results in: tables of its trials (CSV, JSON lines,
-//! Parquet), a store that Optuna reads, and runs in MLflow. [`crate::tensorboard`] writes while a
+//! Parquet), a store that Optuna reads, and runs in MLflow. TensorBoard files are written while a
 //! search runs; all here is written afterwards, or in between, from the store's events.
 
 mod mlflow;
@@ -9,7 +9,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
-mod time;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,7 +18,6 @@ use mnas_search::SpaceError;
 use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::evaluate::write_atomically;
-use crate::store::{Sqlite, Store};
 use crate::view;
 
 pub use table::{Column, Table, Values};
@@ -163,7 +161,7 @@ pub struct Exported {
 /// [`InterchangeError`].
 pub fn export(dir: &Path, to: &Destination, replace: bool) -> Result<Exported, InterchangeError> {
     let folder = StudyDir::new(dir);
-    let store = Sqlite::open_read_only(&folder.store()).map_err(StudyError::from);
+    let store = view::open_store(dir).map_err(StudyError::from);
     let events = store?.read_from(1).map_err(StudyError::from)?;
     let study = view::fold(&events)?;
     let table = Table::of(&study, &events)?;
@@ -178,6 +176,14 @@ pub fn export(dir: &Path, to: &Destination, replace: bool) -> Result<Exported, I
     };
     let named = TableFormat::ALL.iter().find(|f| f.0 == format);
     let path = path.unwrap_or_else(|| dir.join(named.map_or("trials", |f| f.3)));
+    // A path mistyped should be told of, not made.
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    if let Some(missing) = parent.filter(|p| !p.is_dir()) {
+        return Err(write(
+            &path,
+            format!("there is no folder {}", missing.display()),
+        ));
+    }
     let bytes = match format {
         TableFormat::Csv => text::csv(&table).into_bytes(),
         TableFormat::Jsonl => text::json_lines(&table).into_bytes(),

@@ -100,6 +100,11 @@ fn destinations_that_make_no_sense_are_refused() {
             5,
             "server running",
         ),
+        (
+            &["export-study", "s", "--to", "no/folder/t.csv"],
+            5,
+            "no/folder",
+        ),
         (&["compare", "s"], 2, "2 values"),
         (&["compare", "s", "nowhere"], 5, "nowhere"),
         (

@@ -126,12 +126,7 @@ impl Controller for Evolution {
 
     fn restore(&mut self, snapshot: &str) -> Result<(), RestoreError> {
         let state: State = serde_json::from_str(snapshot)?;
-        if state.algorithm != self.name() {
-            return Err(RestoreError::Algorithm {
-                found: state.algorithm,
-                expected: self.name(),
-            });
-        }
+        super::same_algorithm(state.algorithm, self.name())?;
         if state.members.len() > self.population {
             return Err(RestoreError::Size {
                 field: "members",

@@ -207,12 +207,7 @@ impl Controller for Nsga2 {
 
     fn restore(&mut self, snapshot: &str) -> Result<(), RestoreError> {
         let state: State = serde_json::from_str(snapshot)?;
-        if state.algorithm != self.name() {
-            return Err(RestoreError::Algorithm {
-                found: state.algorithm,
-                expected: self.name(),
-            });
-        }
+        super::same_algorithm(state.algorithm, self.name())?;
         for (field, members) in [("parents", &state.parents), ("children", &state.children)] {
             if members.len() > self.population {
                 return Err(RestoreError::Size {

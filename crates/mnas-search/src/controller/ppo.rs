@@ -179,12 +179,7 @@ impl Controller for Ppo {
 
     fn restore(&mut self, snapshot: &str) -> Result<(), RestoreError> {
         let state: State = serde_json::from_str(snapshot)?;
-        if state.algorithm != self.name {
-            return Err(RestoreError::Algorithm {
-                found: state.algorithm,
-                expected: self.name,
-            });
-        }
+        super::same_algorithm(state.algorithm, self.name)?;
         let len = self.policy.weights.len();
         let weights = decode_f32(&state.weights, len, "weights")?;
         let first = decode_f32(&state.first_moments, len, "first_moments")?;

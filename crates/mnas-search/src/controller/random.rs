@@ -94,12 +94,7 @@ impl Controller for Random {
 
     fn restore(&mut self, snapshot: &str) -> Result<(), RestoreError> {
         let state: State = serde_json::from_str(snapshot)?;
-        if state.algorithm != self.name() {
-            return Err(RestoreError::Algorithm {
-                found: state.algorithm,
-                expected: self.name(),
-            });
-        }
+        super::same_algorithm(state.algorithm, self.name())?;
         if state.decisions != self.choices.len() {
             return Err(RestoreError::Size {
                 field: "decisions",

@@ -6,13 +6,12 @@
 
 use std::path::Path;
 
-use mnas_search::{Outcome, Study, Trial};
+use mnas_search::{Outcome, Study, Trial, utc};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::table::{Choices, Table, Values, device, failure, latency, one_line, state};
-use super::time::utc;
 use super::{InterchangeError, write as write_error};
 
 /// Optuna's tables, as its SQLAlchemy models make them, with its version.

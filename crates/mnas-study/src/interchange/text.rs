@@ -1,7 +1,7 @@
 //! Tables as text: CSV and JSON lines.
 
 use super::table::{Table, Values};
-use super::time::utc;
+use mnas_search::utc;
 
 /// Comma-separated values after RFC 4180, with a header; lines end in a line feed. What a trial
 /// doesn't have is empty.

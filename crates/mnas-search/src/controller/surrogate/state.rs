@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{RestoreError, Setup, fits};
+use super::super::{RestoreError, Setup, fits, same_algorithm};
 use super::Known;
 use super::belief::Learnt;
 use super::points::Point;
@@ -42,12 +42,7 @@ pub(super) fn read(
     setup: &Setup,
 ) -> Result<Known, RestoreError> {
     let state: State = serde_json::from_str(snapshot)?;
-    if state.algorithm != algorithm {
-        return Err(RestoreError::Algorithm {
-            found: state.algorithm,
-            expected: algorithm,
-        });
-    }
+    same_algorithm(state.algorithm, algorithm)?;
     let expected = setup.choices.len();
     let samples = state.points.iter().map(|p| &p.tokens);
     for tokens in samples.chain(state.lost.iter().map(|(tokens, _)| tokens)) {

@@ -1,7 +1,8 @@
-//! Moments as other programs write them.
+//! Moments of events, as people and other programs write them.
 
-/// A moment in UTC as `2026-11-24T13:49:08.123`; `between` stands between date and time.
-pub(super) fn utc(time_ms: u64, between: char) -> String {
+/// A moment in UTC as `2026-11-24T13:49:08.123`; from milliseconds since 1970; `between` stands
+/// between date and time.
+pub fn utc(time_ms: u64, between: char) -> String {
     let (days, ms) = (time_ms / 86_400_000, time_ms % 86_400_000);
     let (year, month, day) = date(days);
     let (s, ms) = (ms / 1000, ms % 1000);
