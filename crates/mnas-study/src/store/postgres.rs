@@ -239,9 +239,9 @@ impl Store for Postgres {
     }
 
     fn read_from(&mut self, seq: u64) -> Result<Vec<Stored>, StoreError> {
-        let rows = self
-            .server
-            .run(async |c: &mut PgConnection| sql::read::<sqlx::Postgres>(c, seq).await)?;
+        let rows = self.server.run(async |c: &mut PgConnection| {
+            sql::rows_of::<sqlx::Postgres, _>(c, sql::READ, &[seq as i64]).await
+        })?;
         let events = rows.into_iter().map(sql::stored);
         let events = events.collect::<Result<Vec<_>, StoreError>>()?;
         self.last = events.last().map_or(self.last, |s| s.seq.max(self.last));
@@ -250,14 +250,15 @@ impl Store for Postgres {
 
     fn read_light(&mut self, seq: u64, most: u32) -> Result<Vec<Light>, StoreError> {
         let rows = self.server.run(async |c: &mut PgConnection| {
-            sql::read_light::<sqlx::Postgres>(c, seq, most).await
+            sql::rows_of::<sqlx::Postgres, _>(c, sql::READ_LIGHT, &[seq as i64, most.into()]).await
         })?;
         rows.into_iter().map(sql::light).collect()
     }
 
     fn read_trial(&mut self, trial: u64, batch: u32) -> Result<Vec<Stored>, StoreError> {
         let rows = self.server.run(async |c: &mut PgConnection| {
-            sql::read_trial::<sqlx::Postgres>(c, trial, batch).await
+            sql::rows_of::<sqlx::Postgres, _>(c, sql::READ_TRIAL, &[trial as i64, batch.into()])
+                .await
         })?;
         rows.into_iter().map(sql::stored).collect()
     }

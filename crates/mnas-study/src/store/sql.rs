@@ -146,22 +146,33 @@ where
 /// Position, time, event and snapshot as read.
 pub(super) type ReadRow = (i64, i64, String, Option<String>);
 
-/// Rows of events from position `seq` on.
-pub(super) async fn read<DB>(c: &mut DB::Connection, seq: u64) -> Result<Vec<ReadRow>, sqlx::Error>
+/// Events from position `$1` on.
+pub(super) const READ: &str = "SELECT e.seq, e.time_ms, e.body, s.body FROM events e
+    LEFT JOIN snapshots s ON s.seq = e.seq WHERE e.seq >= $1 ORDER BY e.seq";
+/// At most `$2` events from position `$1` on, without snapshots: [`LightRow`]s.
+pub(super) const READ_LIGHT: &str =
+    "SELECT seq, time_ms, body, kind FROM events WHERE seq >= $1 ORDER BY seq LIMIT $2";
+/// The events of trial `$1` and of batch `$2`, without snapshots.
+pub(super) const READ_TRIAL: &str = "SELECT seq, time_ms, body, NULL FROM events
+    WHERE (kind IN ('finished', 'retried') AND trial = $1)
+    OR (kind IN ('proposed', 'observed') AND batch = $2) ORDER BY seq";
+
+/// Rows of a query with these arguments.
+pub(super) async fn rows_of<DB, R>(
+    c: &mut DB::Connection,
+    sql: &'static str,
+    arguments: &[i64],
+) -> Result<Vec<R>, sqlx::Error>
 where
     DB: Database,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     DB::Arguments: IntoArguments<DB>,
     i64: for<'q> Encode<'q, DB> + Type<DB>,
-    ReadRow: for<'r> FromRow<'r, DB::Row>,
+    R: for<'r> FromRow<'r, DB::Row> + Send + Unpin,
 {
-    sqlx::query_as(
-        "SELECT e.seq, e.time_ms, e.body, s.body FROM events e
-         LEFT JOIN snapshots s ON s.seq = e.seq WHERE e.seq >= $1 ORDER BY e.seq",
-    )
-    .bind(seq as i64)
-    .fetch_all(c)
-    .await
+    let query = sqlx::query_as(sql);
+    let query = arguments.iter().fold(query, |query, a| query.bind(*a));
+    query.fetch_all(c).await
 }
 
 /// The event of a row.
@@ -182,28 +193,6 @@ pub(super) fn stored((seq, time_ms, body, snapshot): ReadRow) -> Result<Stored, 
 /// Position, time, event and kind as read.
 pub(super) type LightRow = (i64, i64, String, String);
 
-/// At most `most` rows of events from position `seq` on, without snapshots.
-pub(super) async fn read_light<DB>(
-    c: &mut DB::Connection,
-    seq: u64,
-    most: u32,
-) -> Result<Vec<LightRow>, sqlx::Error>
-where
-    DB: Database,
-    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    DB::Arguments: IntoArguments<DB>,
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-    LightRow: for<'r> FromRow<'r, DB::Row>,
-{
-    sqlx::query_as(
-        "SELECT seq, time_ms, body, kind FROM events WHERE seq >= $1 ORDER BY seq LIMIT $2",
-    )
-    .bind(seq as i64)
-    .bind(i64::from(most))
-    .fetch_all(c)
-    .await
-}
-
 /// The event of a row, without its latency samples if it is a trial's.
 pub(super) fn light((seq, time_ms, body, kind): LightRow) -> Result<Light, StoreError> {
     let (body, samples) = match kind.as_str() {
@@ -212,30 +201,6 @@ pub(super) fn light((seq, time_ms, body, kind): LightRow) -> Result<Light, Store
     };
     let stored = stored((seq, time_ms, body.into_owned(), None))?;
     Ok(Light { stored, samples })
-}
-
-/// Rows of the events of one trial and of its batch.
-pub(super) async fn read_trial<DB>(
-    c: &mut DB::Connection,
-    trial: u64,
-    batch: u32,
-) -> Result<Vec<ReadRow>, sqlx::Error>
-where
-    DB: Database,
-    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    DB::Arguments: IntoArguments<DB>,
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-    ReadRow: for<'r> FromRow<'r, DB::Row>,
-{
-    sqlx::query_as(
-        "SELECT seq, time_ms, body, NULL FROM events
-         WHERE (kind IN ('finished', 'retried') AND trial = $1)
-         OR (kind IN ('proposed', 'observed') AND batch = $2) ORDER BY seq",
-    )
-    .bind(trial as i64)
-    .bind(i64::from(batch))
-    .fetch_all(c)
-    .await
 }
 
 /// The key of latency samples in an event. A quotation mark inside a text is escaped, so this can't
