@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::cargo;
+use super::{cargo, run};
 
 const USAGE: &str = "usage: cargo xtask cluster-test local | slurm | ray | simulation";
 /// The release that the adapter was tested on.
@@ -72,10 +72,6 @@ fn ray() -> Result<String> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let venv = root.context("no workspace folder")?.join("target/ray");
-    let run = |command: &mut Command| match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        other => bail!("{command:?}: {other:?}"),
-    };
     if !venv.join("bin/ray").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         let pip = venv.join("bin/pip");

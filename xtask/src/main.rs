@@ -91,14 +91,23 @@ fn test(filter: &[String]) -> Result<()> {
     cargo(&[runner, &FEATURES, &filter].concat(), &envs)
 }
 
+/// Runs a program that has to succeed.
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("{command:?} did not start"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}
+
 /// Pictures of the dashboard's pages, taken by its browser test.
 fn screenshots() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let folder = root.context("no workspace folder")?.join("docs/dashboard");
     std::fs::create_dir_all(&folder)?;
     let folder = ("MNAS_SCREENSHOTS".into(), folder.display().to_string());
-    let program = std::env::var("MNAS_CHROMIUM").unwrap_or("chromium".into());
-    let browser = ("MNAS_CHROMIUM".into(), program);
     let test = [
         "test",
         "-p",
@@ -109,7 +118,7 @@ fn screenshots() -> Result<()> {
         "--",
         "--nocapture",
     ];
-    cargo(&test, &[folder, browser])
+    cargo(&test, &[folder])
 }
 
 fn lint() -> Result<()> {

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use super::run;
 
 /// An environment: its folder, the variable by which tests find it, and what it holds, with
 /// versions, so that a run can be repeated.
@@ -76,16 +78,6 @@ fn prepare(environment: &Environment) -> Result<PathBuf> {
         .arg(&list))?;
     std::fs::write(stamp, requirements)?;
     Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("{command:?} did not start"))?;
-    if !status.success() {
-        bail!("{command:?} failed ({status})");
-    }
-    Ok(())
 }
 
 /// Paths of the inference engines' libraries, and of the accessibility checker's script, inside the
