@@ -1,6 +1,6 @@
 //! `mnas dashboard` as people use it: in a browser, on a study that grows.
 //!
-//! The tests need Chromium, named by `MNAS_CHROMIUM`, and say "skipped" without it.
+//! The tests need Chromium (`MNAS_CHROMIUM`, or `chromium` on the path) and say "skipped" without it.
 //! `cargo xtask screenshots` runs this file to make the pictures in docs/.
 
 #![cfg(feature = "dashboard")]
