@@ -1,160 +1,37 @@
 //! Benchmarks of mnas: never timed tests.
 //!
-//! `mnas-bench [--net a|b|all] [--threads N] [--seconds S] [--optimizer sgd|rmsprop] [--json]`
-//! times training steps and single-image inference of two networks:
-//!
-//! - **a**, a small MBConv network: 32x32 images, batch 64, 10 classes;
-//! - **b**, MnasNet-B1 without its published recipe: 96x96 images, batch 16, 1000 classes.
+//! `mnas-bench [--net NAME|all] [--threads N] [--seconds S] [--optimizer sgd|rmsprop] [--json]`
+//! times training steps and single-image inference of the networks that `mnas-bench --list` names;
+//! `mnas-bench --graph NAME|TEXT [--image HxWxC] [--classes N]` prints a network for another engine
+//! to build.
 //!
 //! `benches/training_peer.py` runs the same networks in PyTorch, interleaved with this program.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use mnas_net::{
-    Activation, Graph, GraphBuilder, GraphError, NodeId, Op, Purpose, Shape, Weights, cost, stream,
-};
-use mnas_train::{Engine, Normalize, Optimizer, SessionSpec, cpu};
+use mnas_kernels::Isa;
+use mnas_net::{Purpose, Shape, Weights, cost, stream};
+use mnas_train::{Engine, EngineError, Normalize, Optimizer, SessionSpec, cpu};
+use serde_json::json;
 
-/// One stage of inverted residuals: expansion, kernel, width, layers, stride.
-type Stage = (usize, usize, usize, usize, usize);
+use networks::{Network, names, network};
 
-/// A network and its batch.
-struct Bench {
-    name: &'static str,
-    size: usize,
-    batch: usize,
-    classes: usize,
-    stem: (usize, usize),
-    /// Whether a separable convolution of 16 channels follows the stem.
-    separable: bool,
-    stages: &'static [Stage],
-    head: usize,
-}
+mod networks;
 
-const BENCHES: [Bench; 2] = [
-    Bench {
-        name: "a",
-        size: 32,
-        batch: 64,
-        classes: 10,
-        stem: (16, 1),
-        separable: false,
-        stages: &[(3, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 3, 80, 2, 2)],
-        head: 160,
-    },
-    Bench {
-        name: "b",
-        size: 96,
-        batch: 16,
-        classes: 1000,
-        stem: (32, 2),
-        separable: true,
-        stages: &[
-            (3, 3, 24, 3, 2),
-            (3, 5, 40, 3, 2),
-            (6, 5, 80, 3, 2),
-            (6, 3, 96, 2, 1),
-            (6, 5, 192, 4, 2),
-            (6, 3, 320, 1, 1),
-        ],
-        head: 1280,
-    },
-];
-
-/// A graph in the making, with numbered names.
-struct Draft {
-    builder: GraphBuilder,
-    count: usize,
-}
-
-impl Draft {
-    fn add(&mut self, op: Op, inputs: &[NodeId]) -> Result<NodeId, GraphError> {
-        self.count += 1;
-        self.builder.add(&format!("n{}", self.count), op, inputs)
-    }
-
-    fn conv(&mut self, x: NodeId, k: usize, s: usize, c: usize) -> Result<NodeId, GraphError> {
-        self.add(
-            Op::Conv {
-                kernel: k,
-                stride: s,
-                filters: c,
-                bias: false,
-            },
-            &[x],
-        )
-    }
-
-    fn norm(&mut self, x: NodeId, relu: bool) -> Result<NodeId, GraphError> {
-        let n = self.add(Op::BATCH_NORM, &[x])?;
-        if relu {
-            self.add(Op::Act(Activation::Relu), &[n])
-        } else {
-            Ok(n)
-        }
-    }
-
-    fn inverted(
-        &mut self,
-        x: NodeId,
-        (e, k, c, s): (usize, usize, usize, usize),
-    ) -> Result<NodeId, GraphError> {
-        let width = self.builder.shape(x).c;
-        let mut y = x;
-        if e > 1 {
-            y = self.conv(y, 1, 1, width * e)?;
-            y = self.norm(y, true)?;
-        }
-        y = self.add(
-            Op::DepthwiseConv {
-                kernel: k,
-                stride: s,
-                bias: false,
-            },
-            &[y],
-        )?;
-        y = self.norm(y, true)?;
-        y = self.conv(y, 1, 1, c)?;
-        y = self.norm(y, false)?;
-        if s == 1 && c == width {
-            self.add(Op::Add, &[y, x])
-        } else {
-            Ok(y)
-        }
-    }
-}
-
-impl Bench {
-    fn graph(&self) -> Result<Graph, GraphError> {
-        let builder = GraphBuilder::new(Shape::new(self.size, self.size, 3))?;
-        let mut d = Draft { builder, count: 0 };
-        let mut x = d.conv(d.builder.input(), 3, self.stem.1, self.stem.0)?;
-        x = d.norm(x, true)?;
-        if self.separable {
-            x = d.inverted(x, (1, 3, 16, 1))?;
-        }
-        for (e, k, c, layers, s) in self.stages {
-            for i in 0..*layers {
-                x = d.inverted(x, (*e, *k, *c, if i == 0 { *s } else { 1 }))?;
-            }
-        }
-        x = d.conv(x, 1, 1, self.head)?;
-        x = d.norm(x, true)?;
-        x = d.add(Op::GlobalAvgPool, &[x])?;
-        x = d.add(
-            Op::Linear {
-                features: self.classes,
-            },
-            &[x],
-        )?;
-        Ok(d.builder.finish(x))
-    }
+/// What is asked for.
+enum Task {
+    List,
+    Graph,
+    Time,
 }
 
 /// Settings from the command line.
 struct Settings {
+    task: Task,
     net: String,
+    image: Option<Shape>,
+    classes: Option<usize>,
     threads: usize,
     seconds: f64,
     optimizer: Optimizer,
@@ -163,7 +40,10 @@ struct Settings {
 
 fn settings() -> Result<Settings, String> {
     let mut s = Settings {
+        task: Task::Time,
         net: "all".into(),
+        image: None,
+        classes: None,
         threads: 2,
         seconds: 3.0,
         optimizer: Optimizer::Sgd {
@@ -177,7 +57,13 @@ fn settings() -> Result<Settings, String> {
         let mut value = || args.next().ok_or(format!("{flag} needs a value"));
         let bad = |v: &str| format!("{flag} can't be {v}");
         match flag.as_str() {
+            "--list" => s.task = Task::List,
+            "--graph" => (s.task, s.net) = (Task::Graph, value()?),
             "--net" => s.net = value()?,
+            "--image" => s.image = Some(value().and_then(|v| shape(&v).ok_or(bad(&v)))?),
+            "--classes" => {
+                s.classes = Some(value().and_then(|v| v.parse().map_err(|_| bad(&v)))?);
+            }
             "--threads" => s.threads = value().and_then(|v| v.parse().map_err(|_| bad(&v)))?,
             "--seconds" => s.seconds = value().and_then(|v| v.parse().map_err(|_| bad(&v)))?,
             "--optimizer" => match value()?.as_str() {
@@ -200,11 +86,20 @@ fn settings() -> Result<Settings, String> {
     Ok(s)
 }
 
+/// A shape written as `HxWxC`.
+fn shape(text: &str) -> Option<Shape> {
+    let sides: Vec<usize> = text.split('x').flat_map(str::parse).collect();
+    match sides[..] {
+        [h, w, c] => Some(Shape::new(h, w, c)),
+        _ => None,
+    }
+}
+
 /// Median seconds of `f`, run for `seconds` after three runs to warm up.
 fn median(
     seconds: f64,
-    mut f: impl FnMut() -> Result<(), mnas_train::EngineError>,
-) -> Result<f64, mnas_train::EngineError> {
+    mut f: impl FnMut() -> Result<(), EngineError>,
+) -> Result<f64, EngineError> {
     for _ in 0..3 {
         f()?;
     }
@@ -219,10 +114,19 @@ fn median(
     Ok(times[times.len() / 2])
 }
 
-fn run(bench: &Bench, s: &Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let graph = bench.graph()?;
+/// The most memory that this process ever held, in bytes; 0 where the system doesn't say.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let number = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or(0) * 1024
+}
+
+fn time(network: &Network, s: &Settings) -> Result<(), EngineError> {
+    let graph = &network.graph;
+    let classes = network.classes();
     let spec = SessionSpec {
-        batch: bench.batch,
+        batch: network.batch,
         threads: s.threads,
         optimizer: s.optimizer,
         weight_decay: 0.0,
@@ -230,72 +134,77 @@ fn run(bench: &Bench, s: &Settings) -> Result<(), Box<dyn std::error::Error>> {
         bn_momentum: 0.9,
         ema_decay: None,
         normalize: Normalize {
-            mean: vec![0.5; 3],
-            std: vec![0.25; 3],
+            mean: vec![0.5; graph.input_shape().c],
+            std: vec![0.25; graph.input_shape().c],
         },
         seed: 1,
         trial: 0,
     };
     let mut random = stream(1, 0, Purpose::Sample);
-    let pixels = bench.batch * graph.input_shape().len();
+    let pixels = network.batch * graph.input_shape().len();
     let images: Vec<u8> = (0..pixels).map(|_| random.below(256) as u8).collect();
-    let labels: Vec<u16> = (0..bench.batch)
-        .map(|i| (i * 7 % bench.classes) as u16)
+    let labels: Vec<u16> = (0..network.batch)
+        .map(|i| (i * 7 % classes) as u16)
         .collect();
     let rate = if matches!(s.optimizer, Optimizer::Sgd { .. }) {
         0.01
     } else {
         1e-3
     };
-    let mut session = cpu().compile(&graph, &spec)?;
-    session.load(&Weights::init(&graph, &mut stream(1, 0, Purpose::Init)))?;
+    let mut session = cpu().compile(graph, &spec)?;
+    session.load(&Weights::init(graph, &mut stream(1, 0, Purpose::Init)))?;
     let mut loss = 0.0;
     let step = median(s.seconds, || {
         session
             .step(&images, &labels, rate)
             .map(|stats| loss = stats.loss)
     })?;
-    let memory = session.memory_bytes();
-    let mut one = cpu().compile(&graph, &SessionSpec { batch: 1, ..spec })?;
+    let (memory, peak) = (session.memory_bytes(), peak_rss_bytes());
+    let mut one = cpu().compile(graph, &SessionSpec { batch: 1, ..spec })?;
     one.load(&session.weights())?;
     let mut out = vec![];
     let image = &images[..graph.input_shape().len()];
     let infer = median(s.seconds / 4.0, || one.logits(image, &mut out))?;
-    let macs = cost(&graph).macs;
     // A step costs about three forward passes, of two operations per multiply-accumulate.
-    let gflops = 6.0 * macs as f64 * bench.batch as f64 / step / 1e9;
-    let (ms, rate) = (step * 1e3, bench.batch as f64 / step);
-    let (name, threads, infer) = (bench.name, s.threads, infer * 1e3);
+    let gflops = 6.0 * cost(graph).macs as f64 * network.batch as f64 / step / 1e9;
+    let (ms, rate, infer_ms) = (step * 1e3, network.batch as f64 / step, infer * 1e3);
+    let (name, threads) = (&network.name, s.threads);
     if s.json {
-        println!(
-            "{{\"net\":\"{name}\",\"threads\":{threads},\"train_ms\":{ms:.3},\
-             \"images_per_second\":{rate:.1},\"gflops\":{gflops:.1},\"infer_ms\":{infer:.3},\
-             \"memory_bytes\":{memory},\"loss\":{loss:.4}}}"
-        );
+        let line = json!({
+            "net": name, "threads": threads, "isa": Isa::detect().name(), "train_ms": ms, "images_per_second": rate,
+            "gflops": gflops, "infer_ms": infer_ms, "session_bytes": memory, "peak_rss_bytes": peak, "loss": loss });
+        println!("{line}");
     } else {
         println!(
             "net {name}, {threads} thread(s): {ms:.2} ms per step of {}, {rate:.0} images/s, \
-             {gflops:.1} GFLOP/s, {:.1} MB; one image {infer:.3} ms; loss {loss:.3}",
-            bench.batch,
+             {gflops:.1} GFLOP/s, {:.1} MB; one image {infer_ms:.3} ms; loss {loss:.3}",
+            network.batch,
             memory as f64 / 1e6
         );
     }
     Ok(())
 }
 
-fn main() -> ExitCode {
-    let s = match settings() {
-        Ok(s) => s,
-        Err(message) => {
-            eprintln!("mnas-bench: {message}");
-            return ExitCode::from(2);
-        }
-    };
-    for bench in BENCHES.iter().filter(|b| s.net == "all" || s.net == b.name) {
-        if let Err(e) = run(bench, &s) {
-            eprintln!("mnas-bench: net {}: {e}", bench.name);
-            return ExitCode::FAILURE;
+fn run(s: &Settings) -> Result<(), String> {
+    let all = matches!(s.task, Task::List) || s.net == "all";
+    let chosen = if all { names() } else { vec![s.net.clone()] };
+    for name in chosen {
+        let network = network(&name, s.image, s.classes)?;
+        match s.task {
+            Task::List => println!("{name}"),
+            Task::Graph => println!("{}", network.json()),
+            Task::Time => time(&network, s).map_err(|e| format!("net {name}: {e}"))?,
         }
     }
-    ExitCode::SUCCESS
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match settings().and_then(|s| run(&s)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("mnas-bench: {message}");
+            ExitCode::from(2)
+        }
+    }
 }

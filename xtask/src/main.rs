@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask ci` is everything CI runs: house rules, format, lints, documentation, and tests with
 //! their oracles. `cargo xtask test` is the tests alone. `cargo xtask cluster-test NAME` runs studies on a
-//! real cluster. `cargo xtask screenshots` makes the pictures of the dashboard in docs/dashboard. Nothing
+//! real cluster. `cargo xtask sanitize` runs the kernels' tests under AddressSanitizer. `cargo xtask screenshots` makes the pictures of the dashboard in docs/dashboard. Nothing
 //! needs installing: what is absent is skipped by name.
 
 mod arm;
@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | screenshots | cluster-test NAME | paper NAME [DIR]";
+const USAGE: &str = "usage: cargo xtask ci | test [FILTER...] | lint | tidy | docs | sanitize | screenshots | cluster-test NAME | paper NAME [DIR]";
 
 /// What the tests build beside the default: it needs a PostgreSQL server only to do more than skip.
 const FEATURES: [&str; 2] = ["--features", "mnas/postgres"];
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("tidy") => tidy::check(),
         Some("docs") => docs(),
+        Some("sanitize") => sanitize(),
         Some("screenshots") => screenshots(),
         Some("paper") => paper::run(rest),
         Some("cluster-test") => cluster::test(rest),
@@ -100,6 +101,23 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{command:?} failed ({status})");
     }
     Ok(())
+}
+
+/// The kernels' tests under AddressSanitizer: a load or store outside a buffer ends them. The compiler's
+/// switch for it is unstable, so the stable compiler is told to take it.
+fn sanitize() -> Result<()> {
+    let version = Command::new("rustc").arg("-vV").output()?.stdout;
+    let version = String::from_utf8(version)?;
+    let host = version.lines().find_map(|l| l.strip_prefix("host: "));
+    let host = host.context("rustc names no host")?;
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    cargo(
+        &["test", "-p", "mnas-kernels", "--lib", "--target", host],
+        &[
+            set("RUSTC_BOOTSTRAP", "1"),
+            set("RUSTFLAGS", "-Zsanitizer=address"),
+        ],
+    )
 }
 
 /// Pictures of the dashboard's pages, taken by its browser test.

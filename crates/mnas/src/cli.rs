@@ -323,6 +323,9 @@ pub(crate) struct TrainArgs {
     /// Start from these weights (.safetensors) instead of random ones.
     #[arg(long, value_name = "W")]
     pub from: Option<PathBuf>,
+    /// Train on the validation images too, and validate on nothing; for a network that is chosen.
+    #[arg(long)]
+    pub with_validation: bool,
     /// Passes over the training images.
     #[arg(long)]
     pub epochs: Option<f64>,

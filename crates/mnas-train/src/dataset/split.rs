@@ -138,6 +138,19 @@ impl Split {
         self.indices[i]
     }
 
+    /// The images of both, `other`'s last.
+    ///
+    /// # Panics
+    /// If they are not splits of one data set.
+    pub fn union(&self, other: &Self) -> Self {
+        assert!(
+            Arc::ptr_eq(&self.images, &other.images),
+            "splits of two data sets"
+        );
+        let indices = self.indices.iter().chain(&*other.indices);
+        Self::view(&self.images, indices.copied().collect())
+    }
+
     /// A random view of `n` images (all, if there are fewer) in which each class has its share,
     /// give or take one; in the order of this split.
     pub fn subset(&self, n: usize, seed: u64) -> Self {

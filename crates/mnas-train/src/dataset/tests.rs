@@ -158,6 +158,27 @@ fn subsets_keep_the_classes_shares() {
 }
 
 #[test]
+fn a_union_holds_each_image_of_both_once() {
+    let shape = Shape::new(1, 1, 1);
+    let all = Split::from_bytes(shape, (0..50).collect(), vec![0; 50]);
+    let (first, second) = (all.subset(20, 1), all.subset(30, 2));
+    let union = first.union(&second);
+    let positions = |s: &Split| (0..s.len()).map(|i| s.position(i)).collect::<Vec<_>>();
+    assert_eq!(
+        positions(&union),
+        [positions(&first), positions(&second)].concat()
+    );
+    assert_eq!(union.stored(21), second.stored(1));
+}
+
+#[test]
+#[should_panic(expected = "splits of two data sets")]
+fn splits_of_two_data_sets_have_no_union() {
+    let set = || Split::from_bytes(Shape::new(1, 1, 1), vec![0], vec![0]);
+    let _ = set().union(&set());
+}
+
+#[test]
 fn normalisation_is_that_of_the_training_images() {
     let stored = Shape::new(1, 2, 2);
     let moments: Vec<[u64; 2]> = [[0u8, 10, 200, 10], [100, 10, 0, 10], [255, 255, 255, 255]]

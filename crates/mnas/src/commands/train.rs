@@ -26,11 +26,16 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
     let recipe = recipe(args, &data)?;
     let graph = net.graph(data.meta.shape, data.meta.classes.len())?;
     let start = start::of(args, &net, &graph, &mut data)?;
+    let (train, validation) = if args.with_validation {
+        (data.train.union(&data.validation), None)
+    } else {
+        (data.train.clone(), Some(&data.validation))
+    };
     let checkpoint = args.out.with_extension("checkpoint");
     let job = TrainJob {
         graph: &graph,
-        train: &data.train,
-        validation: Some(&data.validation),
+        train: &train,
+        validation,
         meta: &data.meta,
         recipe: &recipe,
         seed: args.seed,
