@@ -332,6 +332,13 @@ pub(crate) struct TrainArgs {
     /// Recipe.
     #[arg(long, default_value = "full")]
     pub recipe: RecipeName,
+    /// Mirror training images left and right half of the time; by default images with colour, as
+    /// gray ones are often written signs.
+    #[arg(long, value_name = "BOOL")]
+    pub mirror: Option<bool>,
+    /// Shift training images by up to this many pixels each way instead of the recipe's crops.
+    #[arg(long, value_name = "PX")]
+    pub shift: Option<usize>,
     /// Side of the square images, in pixels.
     #[arg(long, value_name = "PX")]
     pub image_size: Option<usize>,

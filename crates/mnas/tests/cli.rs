@@ -202,3 +202,21 @@ fn a_network_is_trained_alone() {
     let (code, stderr) = failure(folder.path(), &["eval", net, "--data", "fashion-mnist-10k"]);
     assert_eq!(code, 2, "{stderr}");
 }
+
+#[test]
+fn a_chosen_network_is_trained_on_all_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |more: &[&str]| {
+        let net = "stem_k3_s2_c8; head_c16";
+        let args = ["train", net, "--data", "fashion-mnist-10k", "--epochs", "0.1"];
+        json(folder.path(), &[&args, more].concat())
+    };
+    let held_out = train(&["--mirror", "true", "--shift", "2"]);
+    assert!(held_out["validation_accuracy"].is_f64(), "{held_out}");
+    let all = train(&["--with-validation"]);
+    assert!(all["validation_accuracy"].is_null(), "{all}");
+    assert!(
+        all["train_images"].as_u64() > held_out["train_images"].as_u64(),
+        "{held_out}\n{all}"
+    );
+}

@@ -75,7 +75,14 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
     // The run is complete, so its checkpoint has served; one that stays does no harm.
     let _ = std::fs::remove_file(&checkpoint);
     let start = start.map_or(serde_json::Value::Null, |s| s.json());
-    report(args, out, &net, &data, &cost(&graph), (&trained, start));
+    report(
+        args,
+        out,
+        &net,
+        (&data, train.len()),
+        &cost(&graph),
+        (&trained, start),
+    );
     Ok(())
 }
 
@@ -88,6 +95,13 @@ fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
     if let Some(epochs) = args.epochs {
         recipe.epochs = epochs;
     }
+    if let Some(mirror) = args.mirror {
+        recipe.augment.flip = mirror;
+    }
+    if let Some(pixels) = args.shift {
+        recipe.augment.random_resized_crop = false;
+        recipe.augment.pad_crop = pixels;
+    }
     recipe.check().blame(Blame::Usage)?;
     Ok(recipe)
 }
@@ -96,7 +110,7 @@ fn report(
     args: &TrainArgs,
     out: Output,
     net: &Net,
-    data: &Data,
+    (data, images): (&Data, usize),
     cost: &mnas_net::Cost,
     (trained, start): (&Trained, serde_json::Value),
 ) {
@@ -104,7 +118,7 @@ fn report(
     let evaluation = trained.evaluation.as_ref();
     let value = json!({
         "name": net.name, "spec": spec.to_string(), "data": data.meta.name, "out": args.out,
-        "params": cost.params, "macs": cost.macs, "start": start,
+        "params": cost.params, "macs": cost.macs, "start": start, "train_images": images,
         "validation_accuracy": evaluation.map(|e| e.top1), "validation_images": evaluation.map(|e| e.images),
         "seconds": trained.seconds, "images_per_second": trained.images_per_second,
         "memory_bytes": trained.memory_bytes, "skipped_images": data.meta.skipped, "curve": trained.curve });
