@@ -208,7 +208,14 @@ fn a_chosen_network_is_trained_on_all_images() {
     let folder = tempfile::tempdir().unwrap();
     let train = |more: &[&str]| {
         let net = "stem_k3_s2_c8; head_c16";
-        let args = ["train", net, "--data", "fashion-mnist-10k", "--epochs", "0.1"];
+        let args = [
+            "train",
+            net,
+            "--data",
+            "fashion-mnist-10k",
+            "--epochs",
+            "0.1",
+        ];
         json(folder.path(), &[&args, more].concat())
     };
     let held_out = train(&["--mirror", "true", "--shift", "2"]);

@@ -28,7 +28,7 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(300);
 /// How long an answer may take to be read once its connection is to end.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 /// How often the study is asked for news.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Why the dashboard can't be served.
 #[derive(Debug, thiserror::Error)]

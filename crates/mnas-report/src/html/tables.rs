@@ -26,12 +26,12 @@ pub(crate) fn finals(view: &View) -> Markup {
     html! {
         section id="finals" {
             h2 { "Against the references" }
+            p class="note" id="finals-what" {
+                "Finalists of the search and references, trained with the same recipe and measured in turn."
+                @if let Some(target) = view.facts.target_ms { " Target " (ms(target)) "." }
+            }
             div class="scroll" tabindex="0" {
-                table class="finals sortable" {
-                    caption {
-                        "Finalists of the search and references, trained with the same recipe and measured in turn."
-                        @if let Some(target) = view.facts.target_ms { " Target " (ms(target)) "." }
-                    }
+                table class="finals sortable" aria-describedby="finals-what" {
                     thead { tr {
                         th scope="col" { "Network" }
                         th scope="col" class="n" { "Test top-1" }

@@ -129,11 +129,12 @@ impl Range {
     /// starts no lower than the fifth percentile less half the distance from there to the greatest.
     pub(crate) fn without_low_stragglers(values: &[f64]) -> Self {
         let full = Self::of(values.iter().copied());
-        let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-        sorted.sort_by(f64::total_cmp);
-        let Some(low) = sorted.get(sorted.len() / 20) else {
+        let mut finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+        if finite.is_empty() {
             return full;
-        };
+        }
+        let fifth = finite.len() / 20;
+        let (_, &mut low, _) = finite.select_nth_unstable_by(fifth, f64::total_cmp);
         Self {
             low: full.low.max(low - 0.5 * (full.high - low)),
             ..full

@@ -85,19 +85,22 @@ fn window(rewarded: usize) -> usize {
     (rewarded / 10).max(5)
 }
 
-/// After each distinct trained network, the mean reward of the last `window` of them.
+/// After each distinct trained network, the mean reward of the last `window` of them. By running
+/// sums, as the window grows with the study.
 fn moving_average(rewarded: &[(&TrialView, f64)], window: usize) -> Vec<(u64, f64)> {
     let trained: Vec<(u64, f64)> = rewarded
         .iter()
         .filter(|(t, _)| t.duplicate_of.is_none() && t.state == State::Done)
         .map(|(t, r)| (t.trial, *r))
         .collect();
-    trained
-        .windows(window)
-        .filter_map(|w| {
-            let mean = w.iter().map(|p| p.1).sum::<f64>() / window as f64;
-            Some((w.last()?.0, mean))
-        })
+    let mut sums = vec![0.0];
+    sums.extend(trained.iter().scan(0.0, |sum, (_, r)| {
+        *sum += r;
+        Some(*sum)
+    }));
+    let ends = trained.iter().zip(&sums[1..]).skip(window - 1);
+    ends.zip(&sums)
+        .map(|(((trial, _), end), start)| (*trial, (end - start) / window as f64))
         .collect()
 }
 
