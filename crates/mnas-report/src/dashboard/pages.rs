@@ -30,11 +30,14 @@ impl Frame {
     /// For one request.
     pub(super) fn of(app: &App, act: MayAct, headers: &HeaderMap) -> Self {
         let theme = cookies(headers).find(|c| c.0 == "mnas-theme");
+        // Before the notes are held: it reads them too, and a writer in between would wait for the
+        // first reader and hold up the second.
+        let state = app.state();
         let notes = read(&app.notes);
         Self {
             name: app.name.clone(),
             theme: theme.and_then(|(_, value)| ["light", "dark"].into_iter().find(|t| *t == value)),
-            state: app.state(),
+            state,
             may_act: act.0,
             standing: notes.standing.clone(),
             trouble: notes.trouble.clone(),

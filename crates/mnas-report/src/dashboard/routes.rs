@@ -63,7 +63,8 @@ impl App {
 
     /// What pages compare to know whether they are current.
     pub(super) fn state(&self) -> String {
-        let (shown, version) = (read(&self.ledger).shown(), read(&self.notes).version);
+        let shown = read(&self.ledger).shown();
+        let version = read(&self.notes).version;
         format!("{shown}.{version}")
     }
 

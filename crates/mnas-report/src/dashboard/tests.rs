@@ -35,6 +35,25 @@ struct Told {
     standing: Standing,
 }
 
+impl Told {
+    /// A study that runs, where its events are put, and what it was asked for.
+    fn of(folder: PathBuf) -> (Self, Sender<Vec<Event>>, Receiver<Asked>) {
+        let (new, read) = channel();
+        let (ask, asked) = channel();
+        let told = Self {
+            new: read,
+            all: vec![],
+            folder,
+            asked: ask,
+            standing: Standing {
+                running: true,
+                ..Standing::default()
+            },
+        };
+        (told, new, asked)
+    }
+}
+
 impl StudyAccess for Told {
     fn name(&self) -> String {
         "<garments> & \"co\"".into()
@@ -98,18 +117,7 @@ impl Server {
 
     fn at(address: &str, events: Vec<Event>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (new, read) = channel();
-        let (ask, asked) = channel();
-        let told = Told {
-            new: read,
-            all: vec![],
-            folder: folder.path().join("study"),
-            asked: ask,
-            standing: Standing {
-                running: true,
-                ..Standing::default()
-            },
-        };
+        let (told, new, asked) = Told::of(folder.path().join("study"));
         new.send(events).unwrap();
         let options = Options {
             address: address.parse().unwrap(),

@@ -1,6 +1,12 @@
 //! What pages say.
 
+use axum::http::HeaderMap;
+
 use super::*;
+use crate::dashboard::guard::{Guard, MayAct};
+use crate::dashboard::pages::Frame;
+use crate::dashboard::routes::App;
+use crate::dashboard::server::write;
 
 /// The page's markup, checked to be well formed.
 fn body(server: &Server, path: &str) -> String {
@@ -213,4 +219,32 @@ fn files_of_the_final_round_and_no_others() {
     ] {
         assert_eq!(server.get(&format!("/file/{path}")).0, 404, "{path}");
     }
+}
+
+#[test]
+fn pages_and_news_of_one_moment_do_not_wait_for_each_other() {
+    let guard = Guard {
+        loopback: true,
+        port: 0,
+        token: TOKEN.into(),
+    };
+    let (told, ..) = Told::of(PathBuf::new());
+    let app = Arc::new(App::new(guard, Box::new(told)));
+    let drawn = Arc::new(AtomicBool::new(false));
+    std::thread::spawn({
+        let (app, drawn) = (app.clone(), drawn.clone());
+        move || {
+            while !drawn.load(Ordering::SeqCst) {
+                write(&app.notes).version += 1;
+            }
+        }
+    });
+    let (done, all) = channel();
+    std::thread::spawn(move || {
+        (0..1_000_000).for_each(|_| drop(Frame::of(&app, MayAct(false), &HeaderMap::new())));
+        drawn.store(true, Ordering::SeqCst);
+        done.send(())
+    });
+    all.recv_timeout(Duration::from_secs(60))
+        .expect("no page waits for ever");
 }
