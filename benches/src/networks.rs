@@ -18,8 +18,8 @@ pub(crate) struct Network {
     pub(crate) batch: usize,
 }
 
-/// Names of all networks of the table: **a** (32 px, batch 64), **b** (MnasNet-B1 at 96 px, batch 16), MnasNet-A1
-/// and samples of every space, `SPACE/NUMBER`.
+/// Names of all networks of the table: **a** (32 px, batch 64), **b** (MnasNet-B1 at 96 px, batch
+/// 16), MnasNet-A1 and samples of every space, `SPACE/NUMBER`.
 pub(crate) fn names() -> Vec<String> {
     let fixed = ["a", "b", "mnasnet-a1"].map(str::to_owned);
     let samples = Space::builtin_names()
@@ -28,8 +28,8 @@ pub(crate) fn names() -> Vec<String> {
     fixed.into_iter().chain(samples).collect()
 }
 
-/// The network of a name: one of [`names`], any of the zoo, whose size may follow as `@PIXELS`, or a network's text,
-/// at 32 pixels. `image` and `classes` replace what goes with the name.
+/// The network of a name: one of [`names`], any of the zoo, whose size may follow as `@PIXELS`, or a
+/// network's text, at 32 pixels. `image` and `classes` replace what goes with the name.
 pub(crate) fn network(
     name: &str,
     image: Option<Shape>,
@@ -77,8 +77,8 @@ impl Network {
     }
 
     /// Everything another engine needs to build the same network: nodes in order, each with the
-    /// positions of those it reads, its output's shape `[height, width, channels]`, and for windows the padding
-    /// `[top, bottom, left, right]`.
+    /// positions of those it reads, its output's shape `[height, width, channels]`, and for windows
+    /// the padding `[top, bottom, left, right]`.
     pub(crate) fn json(&self) -> Value {
         let node = |id| {
             let node = self.graph.node(id);

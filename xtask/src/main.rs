@@ -1,9 +1,10 @@
 //! Automation of this repository.
 //!
 //! `cargo xtask ci` is everything CI runs: house rules, format, lints, documentation, and tests with
-//! their oracles. `cargo xtask test` is the tests alone. `cargo xtask cluster-test NAME` runs studies on a
-//! real cluster. `cargo xtask sanitize` runs the kernels' tests under AddressSanitizer. `cargo xtask screenshots` makes the pictures of the dashboard in docs/dashboard. Nothing
-//! needs installing: what is absent is skipped by name.
+//! their oracles. `cargo xtask test` is the tests alone. `cargo xtask sanitize` runs the kernels' tests
+//! under AddressSanitizer. `cargo xtask cluster-test NAME` runs studies on a real cluster. `cargo xtask
+//! screenshots` makes the pictures of the dashboard in docs/dashboard. Nothing needs installing: what
+//! is absent is skipped by name.
 
 mod arm;
 mod cluster;

@@ -42,6 +42,8 @@ pub(crate) struct Config {
     pub batch: Option<u32>,
     /// Worker processes that train side by side.
     pub workers: Option<usize>,
+    /// Threads of each training. More threads and fewer workers take less memory.
+    pub threads: Option<usize>,
     /// Study directory to create.
     pub dir: Option<PathBuf>,
     /// PostgreSQL database that keeps the study's events, as

@@ -98,7 +98,7 @@ pub(crate) fn check(
         batch: config.batch.unwrap_or(BATCH),
         // One network per core: kernels of small networks leave a second thread half idle.
         workers: config.workers.unwrap_or_else(images::cores),
-        threads: 1,
+        threads: config.threads.unwrap_or(1),
         proxy: recipe("proxy", Recipe::proxy(&data.meta), &config.proxy, &data)?,
         full: recipe("full", full, &config.full, &data)?,
         finalists: config.finals.count.unwrap_or(FINALISTS),
@@ -142,6 +142,7 @@ fn ranges(config: &Config) -> Result<(), CommandError> {
         ("minutes", config.minutes),
         ("batch", config.batch.map(f64::from)),
         ("workers", config.workers.map(|v| v as f64)),
+        ("threads", config.threads.map(|v| v as f64)),
         ("target.ms", config.target.as_ref().and_then(|t| t.ms)),
     ];
     for (key, value) in positive {
