@@ -108,7 +108,7 @@ def environment():
     if not python.exists():
         print("making target/bench-venv (torch is a large download)", flush=True)
         output([sys.executable, "-m", "venv", folder])
-        output([python, "-m", "pip", "install", "--quiet", "torch==2.13.0", "numpy"])
+        output([python, "-m", "pip", "install", "--quiet", "torch==2.15.0", "numpy"])
     return python
 
 
