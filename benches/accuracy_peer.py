@@ -6,12 +6,10 @@
 Runs with a Python that has torch and Pillow. Both train on all training images (`mnas train --with-validation`) with the
 recipe `full`: the same batch, schedule, decay and its exceptions, label smoothing, batch-norm momentum, shifts and
 mirroring, the same distributions of first weights, and the graph's own padding. Orders and draws differ. Fashion-MNIST is
-read from Debian's `dataset-fashion-mnist`; CIFAR-10 from a folder or pair of tar files of JPEGs
-(`train.tar`, `test.tar` of `train/CLASS/N.jpg`).
+read from Debian's `dataset-fashion-mnist`; CIFAR-10 from a folder of JPEGs (`train/CLASS/N.jpg`, `test/CLASS/N.jpg`).
 """
 import argparse
 import gzip
-import io
 import json
 import math
 import os
@@ -19,7 +17,6 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 
@@ -43,15 +40,10 @@ def fashion(part):
 def pictures(folder, part):
     from PIL import Image
 
-    images, names = [], []
-    with tarfile.open(folder / f"{part}.tar") as tar:
-        for member in tar:
-            if member.isfile() and member.name.endswith(".jpg"):
-                image = Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB")
-                images.append(np.asarray(image).transpose(2, 0, 1))
-                names.append(pathlib.PurePath(member.name).parent.name)
-    classes = sorted(set(names))
-    return np.stack(images), np.array([classes.index(n) for n in names])
+    files = sorted((folder / part).glob("*/*.jpg"))
+    classes = sorted({f.parent.name for f in files})
+    images = np.stack([np.asarray(Image.open(f).convert("RGB")).transpose(2, 0, 1) for f in files])
+    return images, np.array([classes.index(f.parent.name) for f in files])
 
 
 def factor(epoch, run, warmup=0.25, first=1 / 25, last=1 / 1000):
@@ -131,7 +123,7 @@ def ours(a, data, seed, folder):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--data", required=True, help="fashion-mnist, or a folder with train.tar and test.tar")
+    p.add_argument("--data", required=True, help="fashion-mnist, or a folder of JPEGs")
     p.add_argument("--net", default="benches/parity.net")
     p.add_argument("--epochs", type=float, default=4)
     p.add_argument("--seeds", type=int, default=3)

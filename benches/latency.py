@@ -2,7 +2,7 @@
 
     cargo build --release -p mnas
     python benches/latency.py repeat [--engines litert,ort,rten] [--sizes 224,96] [--processes 8]
-    python benches/latency.py rank   [--engines litert] [--networks 20]
+    python benches/latency.py rank   [--engines litert] [--networks 20] [--rounds 3]
     python benches/latency.py loop   [--engines litert,ort] [--rounds 5]
     python benches/latency.py int8   [--rounds 5]
 
@@ -10,8 +10,9 @@ Runs with a Python that has numpy and ai-edge-litert or onnxruntime; the program
 libraries there. Common: --program target/release/mnas, --core 1, --runs 100, --net mnasnet-a1.
 
 repeat  the same network in separate processes: coefficient of variation of the medians
-rank    two runs over random networks: Kendall's tau of the medians
-loop    `mnas measure FILE` and a plain Python loop over the same file on the same core, in turn
+rank    runs over random networks, each in a process or all in turns: Kendall's tau of the medians, run by run
+loop    `mnas measure FILE`, a plain Python loop and (LiteRT) its own `litert-benchmark` over the same file on
+        the same core, in turn
 int8    LiteRT's float and 8-bit latency of three networks, in interleaved rounds
 """
 
@@ -130,31 +131,43 @@ def networks(count):
 
 
 def rank(args):
-    nets = networks(args.networks)
+    nets, side = networks(args.networks), args.sizes.split(",")[0]
+    alone = lambda engine: [measure(args, engine, [net], "--image-size", side)[0]["networks"][0] for net in nets]
+    together = lambda engine: measure(args, engine, nets, "--image-size", side)[0]["networks"]
     for engine in args.engines.split(","):
-        runs = []
-        for _ in range(2):
-            medians = []
-            for net in nets:
-                answer, _ = measure(args, engine, [net], "--image-size", args.sizes.split(",")[0])
-                medians.append(answer["networks"][0]["median_ms"])
-            runs.append(medians)
-        print(f"{engine}: Kendall's tau {tau(*runs):.3f} over {len(nets)} networks, {min(runs[0]):.2f} to {max(runs[0]):.2f} ms")
+        for how, run in (("a process each", alone), ("in turns in one process", together)):
+            runs = [[n["median_ms"] for n in run(engine)] for _ in range(args.rounds)]
+            taus = [f"{tau(a, b):.3f}" for a, b in itertools.combinations(runs, 2)]
+            print(f"{engine}: {len(nets)} networks of {min(runs[0]):.2f} to {max(runs[0]):.2f} ms, {how}: Kendall's tau of "
+                  f"{args.rounds} runs {', '.join(taus)}", flush=True)  # fmt: skip
+
+
+def stock(args, path):
+    """Median by the benchmark script that comes with LiteRT."""
+    tool = os.path.join(os.path.dirname(sys.executable), "litert-benchmark")
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        words = ["--model", path, "--num_runs", str(args.runs), "--warmup_runs", "10", "--num_threads", "1"]
+        command = ["taskset", "-c", str(args.core), tool, *words, "--result_json", result.name]
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.load(open(result.name))["latency"]["median_ms"]
 
 
 def loop(args):
     with tempfile.TemporaryDirectory() as folder:
         for engine, side in itertools.product(args.engines.split(","), args.sizes.split(",")):
             path = export(args, folder, args.net, engine, side)
-            ours, theirs = [], []
+            ours, theirs, stocks = [], [], []
             for _ in range(args.rounds):
+                if engine == "litert":
+                    stocks.append(stock(args, path))
                 answer, _ = measure(args, engine, [path])
                 ours.append(answer["networks"][0]["median_ms"])
                 words = [engine, path, str(args.core), str(args.runs)]
                 out = subprocess.run([sys.executable, "-c", LOOP, *words], capture_output=True, text=True, check=True)
                 theirs.append(float(out.stdout.splitlines()[-1]))
             a, b = statistics.median(ours), statistics.median(theirs)
-            print(f"{engine:7} {side:>4} px: mnas {a:.3f} ms, Python loop {b:.3f} ms, ratio {a / b:.3f} ({args.rounds} rounds)")
+            own = f", litert-benchmark {statistics.median(stocks):.3f} ms, ratio {a / statistics.median(stocks):.3f}" if stocks else ""
+            print(f"{engine:7} {side:>4} px: mnas {a:.3f} ms, Python loop {b:.3f} ms, ratio {a / b:.3f}{own} ({args.rounds} rounds)")
 
 
 def int8(args):

@@ -102,13 +102,13 @@ def last_json(command, env=None):
 
 
 def environment():
-    """A Python with torch, made once."""
+    """A Python with torch and what reads images for it, made once."""
     folder = ROOT / "target/bench-venv"
     python = folder / "bin/python"
     if not python.exists():
         print("making target/bench-venv (torch is a large download)", flush=True)
         output([sys.executable, "-m", "venv", folder])
-        output([python, "-m", "pip", "install", "--quiet", "torch==2.15.0", "numpy"])
+        output([python, "-m", "pip", "install", "--quiet", "torch==2.15.0", "torchvision==0.29.2", "pillow==13.0.0", "numpy"])
     return python
 
 

@@ -19,6 +19,7 @@ pub use dataset::{Data, Meta, OpenOptions, load_image, open};
 pub use engine::{CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, cpu};
 pub use evaluate::{AnswerError, Evaluation, evaluate, evaluate_with};
 pub use facts::{FactsError, TrainedFacts, keys};
+pub use loader::{Batch, Loader, LoaderPlan};
 pub use optimizer::Optimizer;
 pub use recipe::{Recipe, RecipeError, Schedule};
 pub use trainer::{Control, Cut, Point, Progress, TrainError, TrainJob, Trained, train};

@@ -17,32 +17,32 @@ const AHEAD: usize = 3;
 /// What is loaded. Which images a step gets, and how they are changed, depends on these fields
 /// and the step only.
 #[derive(Debug, Clone)]
-pub(crate) struct LoaderPlan {
+pub struct LoaderPlan {
     /// Images to draw from.
-    pub(crate) split: Split,
+    pub split: Split,
     /// How they are changed.
-    pub(crate) augment: Augment,
+    pub augment: Augment,
     /// Colour of cut-outs, a byte per channel.
-    pub(crate) mean: Vec<u8>,
+    pub mean: Vec<u8>,
     /// Images per batch.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Seed of order and changes.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 /// Images and labels of one step.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Batch {
     /// Bytes `labels.len() x h x w x c`.
-    pub(crate) images: Vec<u8>,
+    pub images: Vec<u8>,
     /// A label per image.
-    pub(crate) labels: Vec<u16>,
+    pub labels: Vec<u16>,
 }
 
 impl LoaderPlan {
     /// Steps of an epoch. What is left after whole batches is dropped (another remainder each
     /// epoch), so that no step averages over few images; a split smaller than a batch is one step.
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
+    pub fn steps_per_epoch(&self) -> u64 {
         (self.split.len() / self.batch).max(1) as u64
     }
 
@@ -89,7 +89,7 @@ impl LoaderPlan {
 
 /// A running loader.
 #[derive(Debug)]
-pub(crate) struct Loader {
+pub struct Loader {
     /// Dropped first, which ends the thread.
     full: Option<Receiver<Batch>>,
     empty: Sender<Batch>,
@@ -101,7 +101,7 @@ impl Loader {
     ///
     /// # Errors
     /// The system's, where it refuses a thread.
-    pub(crate) fn start(plan: LoaderPlan, steps: std::ops::Range<u64>) -> io::Result<Self> {
+    pub fn start(plan: LoaderPlan, steps: std::ops::Range<u64>) -> io::Result<Self> {
         let (full_in, full) = sync_channel(AHEAD);
         let (empty, empty_out) = channel();
         let thread = std::thread::Builder::new()
@@ -118,7 +118,7 @@ impl Loader {
     ///
     /// # Panics
     /// After the last step, or as the loader's thread did.
-    pub(crate) fn next(&mut self) -> Batch {
+    pub fn next(&mut self) -> Batch {
         match self.full.as_ref().map(Receiver::recv) {
             Some(Ok(batch)) => batch,
             _ => {
@@ -131,7 +131,7 @@ impl Loader {
     }
 
     /// Hands a batch back, so that its memory is used again.
-    pub(crate) fn recycle(&self, batch: Batch) {
+    pub fn recycle(&self, batch: Batch) {
         // A loader that is done needs no memory.
         let _ = self.empty.send(batch);
     }

@@ -332,6 +332,15 @@ pub(crate) struct TrainArgs {
     /// Recipe.
     #[arg(long, default_value = "full")]
     pub recipe: RecipeName,
+    /// Images per step instead of the recipe's; the learning rate stays as it is.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Peak learning rate instead of the recipe's.
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f32>,
+    /// Weight decay instead of the recipe's; scales and shifts of batch norms never decay.
+    #[arg(long, value_name = "DECAY")]
+    pub weight_decay: Option<f32>,
     /// Mirror training images left and right half of the time; by default images with colour, as
     /// gray ones are often written signs.
     #[arg(long, value_name = "BOOL")]

@@ -227,3 +227,36 @@ fn a_chosen_network_is_trained_on_all_images() {
         "{held_out}\n{all}"
     );
 }
+
+#[test]
+fn settings_of_a_recipe_are_replaced_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = [
+        "train",
+        "stem_k3_s2_c8; head_c16",
+        "--data",
+        "fashion-mnist-10k",
+        "--epochs",
+        "0.1",
+    ];
+    let curve = |more: &[&str]| json(folder.path(), &[&base, more].concat())["curve"].to_string();
+    let settings = [
+        ["--batch", "64"],
+        ["--learning-rate", "0.1"],
+        ["--weight-decay", "0.01"],
+    ];
+    let mut curves = vec![curve(&[])];
+    curves.extend(settings.iter().map(|s| curve(s)));
+    for (i, a) in curves.iter().enumerate() {
+        assert!(curves[i + 1..].iter().all(|b| a != b), "{curves:?}");
+    }
+    for (setting, name) in [
+        (["--batch", "0"], "batch"),
+        (["--learning-rate", "0"], "learning_rate"),
+        (["--weight-decay", "2"], "weight_decay"),
+    ] {
+        let (code, stderr) = failure(folder.path(), &[&base[..], &setting].concat());
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains(&format!("recipe: {name} = ")), "{stderr}");
+    }
+}

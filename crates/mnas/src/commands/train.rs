@@ -92,12 +92,11 @@ fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
         RecipeName::Full => Recipe::full(&data.meta),
         RecipeName::Mnasnet => Recipe::mnasnet(),
     };
-    if let Some(epochs) = args.epochs {
-        recipe.epochs = epochs;
-    }
-    if let Some(mirror) = args.mirror {
-        recipe.augment.flip = mirror;
-    }
+    recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
+    recipe.batch = args.batch.unwrap_or(recipe.batch);
+    recipe.learning_rate = args.learning_rate.unwrap_or(recipe.learning_rate);
+    recipe.weight_decay = args.weight_decay.unwrap_or(recipe.weight_decay);
+    recipe.augment.flip = args.mirror.unwrap_or(recipe.augment.flip);
     if let Some(pixels) = args.shift {
         recipe.augment.random_resized_crop = false;
         recipe.augment.pad_crop = pixels;
