@@ -1,6 +1,6 @@
 //! Benchmarks of mnas: never timed tests.
 //!
-//! `mnas-bench [--net NAME|all] [--threads N] [--seconds S] [--optimizer sgd|rmsprop] [--json]`
+//! `mnas-bench [--net NAME|all] [--threads N] [--seconds S] [--optimizer sgd|rmsprop] [--bf16] [--json]`
 //! times training steps and single-image inference of the networks that `mnas-bench --list` names;
 //! `mnas-bench --graph NAME|TEXT [--image HxWxC] [--classes N]` prints a network for another engine
 //! to build.
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use mnas_kernels::Isa;
 use mnas_net::{Purpose, Shape, Weights, cost, stream};
-use mnas_train::{Engine, EngineError, Normalize, Optimizer, SessionSpec, cpu};
+use mnas_train::{Engine, EngineError, Normalize, Optimizer, SessionSpec, Storage, cpu};
 use serde_json::json;
 
 use networks::{Network, names, network};
@@ -35,6 +35,7 @@ struct Settings {
     threads: usize,
     seconds: f64,
     optimizer: Optimizer,
+    storage: Storage,
     json: bool,
 }
 
@@ -50,6 +51,7 @@ fn settings() -> Result<Settings, String> {
             momentum: 0.9,
             nesterov: false,
         },
+        storage: Storage::F32,
         json: false,
     };
     let mut args = std::env::args().skip(1);
@@ -77,6 +79,7 @@ fn settings() -> Result<Settings, String> {
                 }
                 v => return Err(bad(v)),
             },
+            "--bf16" => s.storage = Storage::Bf16,
             "--json" => s.json = true,
             // `cargo bench` adds it.
             "--bench" => {}
@@ -137,6 +140,7 @@ fn time(network: &Network, s: &Settings) -> Result<(), EngineError> {
             mean: vec![0.5; graph.input_shape().c],
             std: vec![0.25; graph.input_shape().c],
         },
+        storage: s.storage,
         seed: 1,
         trial: 0,
     };
@@ -171,7 +175,7 @@ fn time(network: &Network, s: &Settings) -> Result<(), EngineError> {
     let (name, threads) = (&network.name, s.threads);
     if s.json {
         let line = json!({
-            "net": name, "threads": threads, "isa": Isa::detect().name(), "train_ms": ms, "images_per_second": rate,
+            "net": name, "threads": threads, "storage": s.storage, "isa": Isa::detect().name(), "train_ms": ms, "images_per_second": rate,
             "gflops": gflops, "infer_ms": infer_ms, "session_bytes": memory, "peak_rss_bytes": peak, "loss": loss });
         println!("{line}");
     } else {

@@ -14,6 +14,8 @@ use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
 use crate::simd::{Vector, channel_blocks};
 use crate::source::{Moments, Upstream};
 use crate::stats::carve;
+use crate::stored::{At, SharedValues, Stored, Values, ValuesMut};
+use crate::tile::{Size, Staged, Tile};
 use crate::window::Window;
 use crate::workers::{Floats, Shared, Workers, share};
 
@@ -91,10 +93,10 @@ impl DenseShape {
 pub fn dense_forward(
     workers: &mut Workers,
     shape: &DenseShape,
-    x: &[f32],
+    x: Values,
     weights: &[f32],
     bias: Option<&[f32]>,
-    out: &mut [f32],
+    out: ValuesMut,
     moments: Option<&mut Moments>,
 ) {
     shape.check(x.len(), weights.len());
@@ -140,7 +142,7 @@ pub fn dense_forward(
 fn layout(
     isa: Isa,
     shape: &DenseShape,
-    x: &[f32],
+    x: Values,
     rows: &Range<usize>,
     lines: &Range<usize>,
     out: &mut [f32],
@@ -148,11 +150,20 @@ fn layout(
     assert!(out.len() >= rows.len() * lines.len() * shape.line());
     assert_eq!(x.len(), shape.window.inputs() * shape.inputs);
     // SAFETY: sizes as asserted; the window's ranges stay within the image.
-    unsafe { layout_rows(isa, shape, x.as_ptr(), rows, lines, out.as_mut_ptr()) };
+    unsafe {
+        layout_rows(
+            isa,
+            shape,
+            x.part(0..x.len()),
+            rows,
+            lines,
+            out.as_mut_ptr(),
+        )
+    };
 }
 
 dispatched!(unsafe fn layout_rows = layout_v(
-    shape: &DenseShape, x: *const f32, rows: &Range<usize>, lines: &Range<usize>, out: *mut f32,
+    shape: &DenseShape, x: At, rows: &Range<usize>, lines: &Range<usize>, out: *mut f32,
 ));
 
 /// # Safety
@@ -160,7 +171,26 @@ dispatched!(unsafe fn layout_rows = layout_v(
 #[inline(always)]
 unsafe fn layout_v<V: Vector>(
     shape: &DenseShape,
-    x: *const f32,
+    x: At,
+    rows: &Range<usize>,
+    lines: &Range<usize>,
+    out: *mut f32,
+) {
+    // SAFETY: handed on.
+    unsafe {
+        match x {
+            At::F32(x) => layout_f::<V, _>(shape, x, rows, lines, out),
+            At::Bf16(x) => layout_f::<V, _>(shape, x, rows, lines, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`layout_v`].
+#[inline(always)]
+unsafe fn layout_f<V: Vector, X: Stored>(
+    shape: &DenseShape,
+    x: *const X,
     rows: &Range<usize>,
     lines: &Range<usize>,
     out: *mut f32,
@@ -185,7 +215,7 @@ unsafe fn layout_v<V: Vector>(
                         zero_v::<V>(to, head);
                         zero_v::<V>(to.add(head + inner), line - head - inner);
                     }
-                    copy_v::<V>(from, to.add(head), inner);
+                    copy_v::<V, X>(from, to.add(head), inner);
                 }
                 to = to.add(line);
             }
@@ -210,13 +240,13 @@ fn place(w: &Window, p: usize) -> (usize, usize, usize) {
 dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
 
 /// # Safety
-/// `len` floats at both pointers.
+/// `len` values at both pointers.
 #[inline(always)]
-unsafe fn copy_v<V: Vector>(from: *const f32, to: *mut f32, len: usize) {
+unsafe fn copy_v<V: Vector, X: Stored>(from: *const X, to: *mut f32, len: usize) {
     // SAFETY: blocks stay within len.
     unsafe {
         channel_blocks!(V, len, |j, n, FULL| {
-            V::get::<FULL>(from.add(j), n).put::<FULL>(to.add(j), n);
+            X::get::<V, FULL>(from.add(j), n).put::<FULL>(to.add(j), n);
         });
     }
 }
@@ -258,12 +288,12 @@ unsafe fn add_v<V: Vector>(from: *const f32, to: *mut f32, len: usize) {
 pub fn dense_backward(
     workers: &mut Workers,
     shape: &DenseShape,
-    x: &[f32],
+    x: Values,
     weights: &[f32],
     upstream: &Upstream,
     weight_gradient: &mut [f32],
     bias_gradient: Option<&mut [f32]>,
-    input_gradient: Option<(&mut [f32], bool)>,
+    input_gradient: Option<(ValuesMut, bool)>,
 ) {
     shape.check(x.len(), weights.len());
     upstream.check(shape.window.outputs() * shape.outputs, shape.outputs);
@@ -296,7 +326,7 @@ pub fn dense_backward(
 /// The factors of the gradients.
 struct Backward<'a> {
     shape: &'a DenseShape,
-    x: &'a [f32],
+    x: Values<'a>,
     upstream: &'a Upstream<'a>,
     isa: Isa,
 }
@@ -392,7 +422,7 @@ impl Backward<'_> {
     }
 
     /// Gradient of the input: per image, `g · W` scattered back under the window.
-    fn input(&self, workers: &mut Workers, weights: &[f32], out: &mut [f32], accumulate: bool) {
+    fn input(&self, workers: &mut Workers, weights: &[f32], out: ValuesMut, accumulate: bool) {
         let (shape, w) = (self.shape, &self.shape.window);
         assert_eq!(out.len(), self.x.len(), "dense input gradient");
         let lanes = self.isa.lanes();
@@ -409,26 +439,43 @@ impl Backward<'_> {
             pack(self.isa, from, (outputs, line), strides, vectors, out);
         });
         let image_len = w.h * w.w * shape.inputs;
-        let (target, packed_ref) = (Shared::new(out), &packed);
+        let (target, packed_ref) = (SharedValues::new(out), &packed);
         let tasks = w.images.min(TASKS);
         workers.run(tasks, |task, scratch| {
             for image in share(w.images, 1, task, tasks) {
+                let image_at = image * image_len..(image + 1) * image_len;
                 // SAFETY: images belong to one task each.
-                let dx = unsafe { target.part(image * image_len..(image + 1) * image_len) };
-                if !accumulate {
-                    dx.fill(0.0);
-                }
-                self.input_image(image, packed_ref, dx, scratch);
+                let mut dx = unsafe { target.part(image_at) };
+                let staging = target.staging(image_len);
+                self.input_image(image, packed_ref, (&mut dx, accumulate), staging, scratch);
             }
         });
         workers.packed = packed;
     }
 
-    fn input_image(&self, image: usize, packed: &[f32], dx: &mut [f32], scratch: &mut Floats) {
+    /// `staging` is what [`Staged::new`] takes for the image.
+    fn input_image(
+        &self,
+        image: usize,
+        packed: &[f32],
+        (dx, accumulate): (&mut ValuesMut, bool),
+        staging: usize,
+        scratch: &mut Floats,
+    ) {
         let (shape, w, c) = (self.shape, &self.shape.window, self.shape.inputs);
         let (line, outputs, lanes) = (shape.line(), shape.outputs, self.isa.lanes());
-        let sizes = [shape.tile_rows() * line, shape.tile_rows() * outputs];
-        let [patches, gradient] = carve(scratch, sizes);
+        let t = shape.tile_rows();
+        let [patches, gradient, staging] = carve(scratch, [t * line, t * outputs, staging]);
+        let (size, len) = (Size::new(w.h * w.w, c), dx.len());
+        let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
+        // SAFETY: the work tile holds the image without gaps, and nothing else refers to it.
+        let dx = unsafe { std::slice::from_raw_parts_mut(staged.work.start, len) };
+        if !accumulate {
+            dx.fill(0.0);
+        } else {
+            // SAFETY: the tile holds the image.
+            unsafe { staged.fetch(self.isa, size) };
+        }
         let pixels = w.out_h * w.out_w;
         for rows in shape.rows().tiles(image * pixels..(image + 1) * pixels) {
             let all = 0..outputs;
@@ -463,5 +510,7 @@ impl Backward<'_> {
                 }
             }
         }
+        // SAFETY: the tile holds the image.
+        unsafe { staged.store(self.isa, size) };
     }
 }

@@ -11,7 +11,8 @@ use crate::fused::{Rows, TASKS, bias_backward, join_partials};
 use crate::isa::Isa;
 use crate::source::{Moments, Sink, Source, Upstream};
 use crate::stats::{TileFinish, TileMoments, affine_at, carve, join_sums, scratch_len};
-use crate::tile::{self, Size, Tile};
+use crate::stored::{SharedValues, ValuesMut};
+use crate::tile::{self, Size, Staged, Tile};
 use crate::window::{MAX_KERNEL, Window};
 use crate::workers::{Floats, Shared, Workers, share};
 use row::{ConvRow, TapRow, WeightRow, conv_row, weight_row};
@@ -49,6 +50,12 @@ impl Ring {
     }
 }
 
+/// Most values that wait for their sums, where up to `step` rows of `row_len` come at once.
+fn waiting_len(row_len: usize, step: usize) -> usize {
+    // Fewer than `PENDING_BYTES` wait when more come.
+    (PENDING_BYTES / (4 * row_len) + step) * row_len
+}
+
 /// Width in pixels of a padded input row.
 fn padded_width(w: &Window) -> usize {
     (w.before[1] + w.w).max((w.out_w - 1) * w.stride + w.kernel)
@@ -66,7 +73,7 @@ pub fn depthwise_forward(
     source: &Source,
     weights: &[f32],
     bias: Option<&[f32]>,
-    out: &mut [f32],
+    out: ValuesMut,
     moments: Option<&mut Moments>,
 ) {
     window.check();
@@ -82,14 +89,15 @@ pub fn depthwise_forward(
     let tasks = window.images.min(TASKS);
     let mut sums = std::mem::take(&mut workers.sums);
     sums.resize(tasks * 2 * channels, 0.0);
-    let (target, totals) = (Shared::new(out), Shared::new(&mut sums));
+    let (target, totals) = (SharedValues::new(out), Shared::new(&mut sums));
     let gather = moments.is_some();
     let isa = workers.isa();
     let image_len = window.out_h * window.out_w * channels;
     workers.run(tasks, |task, scratch| {
         let row_len = padded_width(window) * channels;
-        let sizes = [window.kernel * row_len, scratch_len(channels)];
-        let [ring, stats] = carve(scratch, sizes);
+        let staging = target.staging(waiting_len(window.out_w * channels, 1));
+        let sizes = [window.kernel * row_len, scratch_len(channels), staging];
+        let [ring, stats, staging] = carve(scratch, sizes);
         let ring = Ring::new(ring, window.kernel, row_len, window.before[1] * channels);
         // SAFETY: each task has its own part.
         let total = unsafe { totals.part(task * 2 * channels..(task + 1) * 2 * channels) };
@@ -106,7 +114,7 @@ pub fn depthwise_forward(
                 bias,
                 image,
             };
-            pass.run(&ring, out, gather.then_some(&mut gathered));
+            pass.run(&ring, out, staging, gather.then_some(&mut gathered));
         }
         gathered.close();
     });
@@ -133,7 +141,14 @@ struct ForwardImage<'a> {
 }
 
 impl ForwardImage<'_> {
-    fn run(&self, ring: &Ring, out: &mut [f32], mut moments: Option<&mut TileMoments>) {
+    /// `staging` as [`Staged::new`] takes it for rows that wait for their sums.
+    fn run(
+        &self,
+        ring: &Ring,
+        mut out: ValuesMut,
+        staging: &mut [f32],
+        mut moments: Option<&mut TileMoments>,
+    ) {
         let (w, c) = (self.window, self.channels);
         let row_len = w.out_w * c;
         let (mut filled, mut pending) = (0, 0);
@@ -152,13 +167,16 @@ impl ForwardImage<'_> {
                     w: self.weights[kh * w.kernel * c..].as_ptr(),
                 };
             }
-            let line = &mut out[o * row_len..(o + 1) * row_len];
+            let size = Size::new((o + 1 - pending) * w.out_w, c);
+            let waiting = Tile::at(out.part(pending * row_len..(o + 1) * row_len), c);
+            let waiting = Staged::new(waiting, size, staging);
+            let line = waiting.from_row((o - pending) * w.out_w).work;
             let job = ConvRow {
                 rows: &rows[..taps.len()],
                 taps: w.kernel,
                 tap_w: c as isize,
                 stride: w.stride,
-                out: line.as_mut_ptr(),
+                out: line.start,
                 count: w.out_w,
                 out_step: 1,
                 channels: c,
@@ -169,17 +187,17 @@ impl ForwardImage<'_> {
             unsafe {
                 conv_row(self.isa, &job);
                 if let Some(b) = self.bias {
-                    let line = Tile::at(line.as_mut_ptr(), c);
                     tile::add_row(self.isa, Size::new(w.out_w, c), line, b.as_ptr());
                 }
             }
-            let waiting = (o + 1 - pending) * row_len;
-            if (4 * waiting >= PENDING_BYTES || o + 1 == w.out_h)
-                && let Some(m) = moments.as_deref_mut()
-            {
-                let lines = Tile::at(out[pending * row_len..].as_ptr(), c);
-                // SAFETY: the lines were written above.
-                unsafe { m.add(self.isa, (o + 1 - pending) * w.out_w, lines) };
+            if 4 * size.rows * c >= PENDING_BYTES || o + 1 == w.out_h {
+                // SAFETY: the rows were written above.
+                unsafe {
+                    match moments.as_deref_mut() {
+                        Some(m) => m.store(self.isa, size.rows, waiting),
+                        None => waiting.store(self.isa, size),
+                    }
+                }
                 pending = o + 1;
             }
         }
@@ -189,7 +207,7 @@ impl ForwardImage<'_> {
 /// Writes image row `r` of the source's activation into the ring.
 fn fill_row(isa: Isa, w: &Window, c: usize, source: &Source, image: usize, r: usize, ring: &Ring) {
     let at = (image * w.h + r) * w.w * c;
-    let x = Tile::at(source.raw[at..at + w.w * c].as_ptr(), c);
+    let x = Tile::at(source.raw.part(at..at + w.w * c), c);
     let size = Size::new(w.w, c);
     let out = Tile::at(ring.inner(r), c);
     let affine = affine_at(source, 0, c);
@@ -237,7 +255,7 @@ pub fn depthwise_backward(
     if let Some(s) = sink {
         assert_eq!(s.out.len(), window.images * image_len, "depthwise sink");
         accumulate = s.accumulate;
-        target = Some(Shared::new(s.out));
+        target = Some(SharedValues::new(s.out));
         (mean, finish_sums) = s.finish.map(|f| (f.mean, f.sums)).unzip();
     }
     let mut partial = std::mem::take(&mut workers.partial);
@@ -263,13 +281,14 @@ pub fn depthwise_backward(
             (parts.part(task * values..(task + 1) * values), total)
         };
         dw.fill(0.0);
-        let (mut rings, stats) = pass.rings(scratch);
+        let staging = target.as_ref().map_or(0, |t| t.staging(pass.waiting_len()));
+        let (mut rings, [stats, staging]) = pass.rings(scratch, staging);
         let mut finish = TileFinish::new(channels, stats, total);
         for image in share(window.images, 1, task, tasks) {
             let range = image * image_len..(image + 1) * image_len;
             // SAFETY: images belong to one task each.
             let dx = target.as_ref().map(|t| unsafe { t.part(range) });
-            pass.run(image, &mut rings, dw, dx, &mut finish);
+            pass.run(image, &mut rings, dw, dx, staging, &mut finish);
         }
     });
     join_partials(workers, &partial[..tasks * values], weight_gradient);
@@ -313,14 +332,40 @@ struct BackwardImage<'a> {
 }
 
 impl BackwardImage<'_> {
-    /// The rings of input and gradient rows, and space for the sums.
-    fn rings<'s>(&self, scratch: &'s mut Floats) -> ([Ring; 2], &'s mut [f32]) {
+    /// The rings of input and gradient rows, space for the sums, and `staging` floats.
+    fn rings<'s>(
+        &self,
+        scratch: &'s mut Floats,
+        staging: usize,
+    ) -> ([Ring; 2], [&'s mut [f32]; 2]) {
         let (w, c) = (self.window, self.channels);
         let (x_len, g) = (padded_width(w) * c, GradientRows::of(w));
-        let sizes = [w.kernel * x_len, g.rows * g.width * c, scratch_len(c)];
-        let [xs, gs, stats] = carve(scratch, sizes);
+        let rings = [w.kernel * x_len, g.rows * g.width * c];
+        let sizes = [rings[0], rings[1], scratch_len(c), staging];
+        let [xs, gs, stats, staging] = carve(scratch, sizes);
         let xs = Ring::new(xs, w.kernel, x_len, w.before[1] * c);
-        ([xs, Ring::new(gs, g.rows, g.width * c, g.left * c)], stats)
+        let gs = Ring::new(gs, g.rows, g.width * c, g.left * c);
+        ([xs, gs], [stats, staging])
+    }
+
+    /// Input rows whose last output row is `o` or one before it.
+    fn ready(&self, o: usize) -> usize {
+        let w = self.window;
+        match o + 1 == w.out_h {
+            true => w.h,
+            false => ((o + 1) * w.stride).saturating_sub(w.before[0]).min(w.h),
+        }
+    }
+
+    /// Most values of input rows that wait to be finished.
+    fn waiting_len(&self) -> usize {
+        let w = self.window;
+        let (mut done, mut step) = (0, 0);
+        for o in 0..w.out_h {
+            step = step.max(self.ready(o).saturating_sub(done));
+            done = done.max(self.ready(o));
+        }
+        waiting_len(w.w * self.channels, step)
     }
 
     fn run(
@@ -328,7 +373,8 @@ impl BackwardImage<'_> {
         image: usize,
         [xs, gs]: &mut [Ring; 2],
         dw: &mut [f32],
-        mut dx: Option<&mut [f32]>,
+        mut dx: Option<ValuesMut>,
+        staging: &mut [f32],
         finish: &mut TileFinish,
     ) {
         let (w, c) = (self.window, self.channels);
@@ -343,21 +389,19 @@ impl BackwardImage<'_> {
             }
             filled = filled.max(last);
             self.weight_rows(o, xs, gs, dw);
-            let Some(dx) = dx.as_deref_mut() else {
+            let Some(dx) = &mut dx else {
                 continue;
             };
-            // Input rows whose last output row is this one.
-            let ready = match o + 1 == w.out_h {
-                true => w.h,
-                false => ((o + 1) * w.stride).saturating_sub(w.before[0]).min(w.h),
-            };
+            let ready = self.ready(o).max(done);
+            let size = Size::new((ready - pending) * w.w, c);
+            let waiting = Tile::at(dx.part(pending * w.w * c..ready * w.w * c), c);
+            let waiting = Staged::new(waiting, size, staging);
             for r in done..ready {
-                self.input_row(r, gs, &mut dx[r * w.w * c..(r + 1) * w.w * c]);
+                self.input_row(r, gs, waiting.from_row((r - pending) * w.w));
             }
-            done = done.max(ready);
-            let waiting = 4 * (done - pending) * w.w * c;
-            if waiting >= PENDING_BYTES || done == w.h {
-                self.finish_rows(image, pending..done, dx, finish);
+            done = ready;
+            if 4 * size.rows * c >= PENDING_BYTES || done == w.h {
+                self.finish_rows(image, pending..done, waiting, finish);
                 pending = done;
             }
         }
@@ -368,17 +412,15 @@ impl BackwardImage<'_> {
         let (w, c) = (self.window, self.channels);
         let at = (image * w.out_h + o) * w.out_w * c;
         let len = w.out_w * c;
-        let g = self.upstream.g[at..at + len].as_ptr();
-        let (size, out) = (Size::new(w.out_w, c), gs.inner(o));
-        // SAFETY: slices are cut to the row; the ring's inner part holds out_w pixels.
+        let g = Tile::at(self.upstream.g.part(at..at + len), c);
+        let (size, out) = (Size::new(w.out_w, c), Tile::at(gs.inner(o), c));
+        // SAFETY: parts are cut to the row; the ring's inner part holds out_w pixels.
         unsafe {
             match self.upstream.norm {
-                None => std::ptr::copy_nonoverlapping(g, out, len),
+                None => tile::copy(self.isa, size, g, out.into(), false),
                 Some(n) => {
-                    let z = Tile::at(n.z[at..at + len].as_ptr(), c);
+                    let z = Tile::at(n.z.part(at..at + len), c);
                     let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
-                    let g = Tile::at(g, c);
-                    let out = Tile::at(out, c);
                     tile::norm_gradient(self.isa, size, g, z, k, out, false);
                 }
             }
@@ -403,11 +445,15 @@ impl BackwardImage<'_> {
         unsafe { weight_row(self.isa, rows, w.kernel, w.stride, gs.inner(o), w.out_w, c) };
     }
 
-    /// Gradient of input row `r`: per residue of columns, a convolution of gradient rows with
-    /// every `stride`-th tap, backwards.
-    fn input_row(&self, r: usize, gs: &Ring, dx: &mut [f32]) {
+    /// Gradient of input row `r` into the first row of `dx`: per residue of columns, a convolution
+    /// of gradient rows with every `stride`-th tap, backwards.
+    fn input_row(&self, r: usize, gs: &Ring, dx: Staged) {
         let (w, c) = (self.window, self.channels);
         let (s, k) = (w.stride, w.kernel);
+        if self.accumulate {
+            // SAFETY: the tile holds the row.
+            unsafe { dx.fetch(self.isa, Size::new(w.w, c)) };
+        }
         for t in 0..s {
             // First column of this residue, and the gradient column that its tap `t` meets.
             let first = (t + s - w.before[1] % s) % s;
@@ -439,7 +485,7 @@ impl BackwardImage<'_> {
                 taps,
                 tap_w: -((s * c) as isize),
                 stride: 1,
-                out: dx[first * c..].as_mut_ptr(),
+                out: dx.work.start.wrapping_add(first * c),
                 count,
                 out_step: s,
                 channels: c,
@@ -451,23 +497,21 @@ impl BackwardImage<'_> {
         }
     }
 
-    /// Finishes rows of the input gradient.
-    fn finish_rows(
-        &self,
-        image: usize,
-        rows: Range<usize>,
-        dx: &mut [f32],
-        finish: &mut TileFinish,
-    ) {
-        let (Some(mean), false) = (self.mean, rows.is_empty()) else {
-            return;
-        };
+    /// Finishes and stores rows of the input gradient, which are all of `dx`.
+    fn finish_rows(&self, image: usize, rows: Range<usize>, dx: Staged, finish: &mut TileFinish) {
         let (w, c) = (self.window, self.channels);
-        let len = rows.len() * w.w * c;
-        let g = dx[rows.start * w.w * c..][..len].as_mut_ptr();
-        let z = self.source.raw[(image * w.h + rows.start) * w.w * c..][..len].as_ptr();
-        let (g, z) = (Tile::at(g, c), Tile::at(z, c));
-        // SAFETY: both slices hold the rows.
-        unsafe { finish.add(self.isa, rows.len() * w.w, g, z, self.source, mean, 0) };
+        let (pixels, first) = (rows.len() * w.w, (image * w.h + rows.start) * w.w);
+        // SAFETY: the tile holds the rows; the part of the source is cut to them.
+        unsafe {
+            match self.mean {
+                Some(_) if rows.is_empty() => {}
+                Some(mean) => {
+                    let z = self.source.raw.part(first * c..(first + pixels) * c);
+                    let z = Tile::at(z, c);
+                    finish.add(self.isa, pixels, dx, z, self.source, mean, 0);
+                }
+                None => dx.store(self.isa, Size::new(pixels, c)),
+            }
+        }
     }
 }

@@ -7,7 +7,8 @@ use crate::isa::Isa;
 use crate::product::{Out, Right, pack, packed_len};
 use crate::source::{Moments, Upstream};
 use crate::stats::{TileMoments, carve, scratch_len};
-use crate::tile::{self, Size, Tile};
+use crate::stored::{At, SharedValues, ValuesMut};
+use crate::tile::{self, Size, Staged, Tile};
 use crate::workers::{Floats, Shared, Workers, share};
 
 /// Most tasks of one phase: enough to balance 16 threads, few enough to join quickly.
@@ -56,14 +57,15 @@ pub(crate) struct ForwardGrid<'a> {
 
 impl ForwardGrid<'_> {
     /// Fills `out` tile by tile: `multiply(rows, columns, space, out)` writes the product, then
-    /// the bias is added and the moments are gathered while the tile is in cache.
+    /// the bias is added, the tile stored and the moments of what is stored are gathered while
+    /// the tile is in cache.
     ///
     /// # Safety
     /// `multiply` must write no more than its rows and columns, given as `out`.
     pub(crate) unsafe fn run(
         &self,
         workers: &mut Workers,
-        out: &mut [f32],
+        out: ValuesMut,
         moments: Option<&mut Moments>,
         multiply: impl Fn(&Range<usize>, &Range<usize>, &mut [f32], Out) + Sync,
     ) {
@@ -75,38 +77,36 @@ impl ForwardGrid<'_> {
         let column_tasks = column_tasks(row_tasks, outputs, isa.lanes());
         let mut sums = std::mem::take(&mut workers.sums);
         sums.resize(row_tasks * 2 * outputs, 0.0);
-        let (target, totals) = (Shared::new(out), Shared::new(&mut sums));
+        let (target, totals) = (SharedValues::new(out), Shared::new(&mut sums));
         let gather = moments.is_some();
         workers.run(row_tasks * column_tasks, |task, scratch| {
             let (rt, ct) = (task / column_tasks, task % column_tasks);
             let columns = share(outputs, isa.lanes(), ct, column_tasks);
             let width = columns.len();
-            let [space, stats, total] = carve(scratch, [self.space, scratch_len(width), 4 * width]);
+            let staging = target.staging(self.rows.tile * width);
+            let sizes = [self.space, scratch_len(width), 4 * width, staging];
+            let [space, stats, total, staging] = carve(scratch, sizes);
             let mut local = DoubleScratch::new(total);
             let mut gathered = TileMoments::new(width, stats, local.slice());
             for rows in self.rows.tiles(self.rows.of_task(rt, row_tasks)) {
                 let size = Size::new(rows.len(), width);
+                let start = target.at(rows.start * outputs + columns.start);
+                let tile = Staged::new(Tile::at(start, outputs), size, staging);
+                let product = Out {
+                    start: tile.work.start,
+                    row: tile.work.row,
+                    accumulate: false,
+                };
                 // SAFETY: rows and columns of this task lie within `out`, and no other task
                 // writes them.
                 unsafe {
-                    let start = target.pointer().add(rows.start * outputs + columns.start);
-                    multiply(
-                        &rows,
-                        &columns,
-                        space,
-                        Out {
-                            start,
-                            row: outputs,
-                            accumulate: false,
-                        },
-                    );
+                    multiply(&rows, &columns, space, product);
                     if let Some(b) = self.bias {
-                        let b = b[columns.clone()].as_ptr();
-                        tile::add_row(isa, size, Tile::at(start, outputs), b);
+                        tile::add_row(isa, size, tile.work, b[columns.clone()].as_ptr());
                     }
-                    if gather {
-                        let tile = Tile::at(start.cast_const(), outputs);
-                        gathered.add(isa, size.rows, tile);
+                    match gather {
+                        true => gathered.store(isa, size.rows, tile),
+                        false => tile.store(isa, size),
                     }
                 }
             }
@@ -162,7 +162,8 @@ impl<'a> DoubleScratch<'a> {
     }
 }
 
-/// The gradient at the raw output, `rows` by `columns`: in place where stored so, else computed.
+/// The gradient at the raw output, `rows` by `columns`: in place where stored so, else computed
+/// or widened.
 ///
 /// # Safety
 /// Rows and columns must lie within the upstream, checked against `outputs`.
@@ -175,15 +176,24 @@ pub(crate) unsafe fn upstream_tile(
     space: &mut [f32],
 ) -> Tile<*const f32> {
     let at = rows.start * outputs + columns.start;
-    let g = Tile::at(upstream.g[at..].as_ptr(), outputs);
-    let Some(n) = upstream.norm else { return g };
+    let g = Tile::at(upstream.g.part(at..upstream.g.len()), outputs);
+    if let (None, At::F32(start)) = (upstream.norm, g.start) {
+        return Tile::at(start, outputs);
+    }
     let size = Size::new(rows.len(), columns.len());
     assert!(space.len() >= size.rows * size.width);
-    let coefficients = [n.a, n.b, n.d].map(|p| p[columns.clone()].as_ptr());
-    let z = Tile::at(n.z[at..].as_ptr(), outputs);
     let out = Tile::at(space.as_mut_ptr(), size.width);
     // SAFETY: the caller vouches for rows and columns; space holds rows x columns.
-    unsafe { tile::norm_gradient(isa, size, g, z, coefficients, out, false) };
+    unsafe {
+        match upstream.norm {
+            None => tile::copy(isa, size, g, out.into(), false),
+            Some(n) => {
+                let coefficients = [n.a, n.b, n.d].map(|p| p[columns.clone()].as_ptr());
+                let z = Tile::at(n.z.part(at..n.z.len()), outputs);
+                tile::norm_gradient(isa, size, g, z, coefficients, out, false);
+            }
+        }
+    }
     Tile::at(space.as_ptr(), size.width)
 }
 

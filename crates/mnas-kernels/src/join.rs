@@ -4,7 +4,8 @@
 use crate::fused::TASKS;
 use crate::source::{Sink, Source};
 use crate::stats::{TileFinish, affine_at, carve, join_sums, scratch_len};
-use crate::tile::{self, Size, Tile};
+use crate::stored::{SharedValues, Values, ValuesMut};
+use crate::tile::{self, Size, Staged, Tile};
 use crate::workers::{Shared, Workers, share};
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ unsafe fn read(
     out: *mut f32,
 ) {
     let c = s.channels;
-    let x = source.raw[row * c..(row + rows) * c].as_ptr();
+    let x = source.raw.part(row * c..(row + rows) * c);
     let gate = source
         .gate
         .map_or(std::ptr::null(), |g| g[image * c..(image + 1) * c].as_ptr());
@@ -78,17 +79,21 @@ unsafe fn read(
 ///
 /// # Panics
 /// If a slice doesn't have the shape's length.
-pub fn materialize(workers: &Workers, shape: MapShape, source: &Source, out: &mut [f32]) {
+pub fn materialize(workers: &Workers, shape: MapShape, source: &Source, out: ValuesMut) {
     source.check(shape.images, shape.pixels, shape.channels);
     assert_eq!(out.len(), shape.values(), "materialize: length");
-    let target = Shared::new(out);
-    shape.tiles(workers, |image, first, rows, _| {
+    let target = SharedValues::new(out);
+    let c = shape.channels;
+    shape.tiles(workers, |image, first, rows, scratch| {
         let row = image * shape.pixels + first;
-        let range = row * shape.channels..(row + rows) * shape.channels;
-        // SAFETY: tiles are disjoint.
+        let [staging] = carve(scratch, [target.staging(rows * c)]);
+        let size = Size::new(rows, c);
+        // SAFETY: tiles are disjoint, and parts of the target.
         unsafe {
-            let out = target.part(range).as_mut_ptr();
-            read(workers, &shape, source, image, row, rows, out);
+            let out = target.part(row * c..(row + rows) * c).part(0..rows * c);
+            let out = Staged::new(Tile::at(out, c), size, staging);
+            read(workers, &shape, source, image, row, rows, out.work.start);
+            out.store(workers.isa(), size);
         }
     });
 }
@@ -97,29 +102,31 @@ pub fn materialize(workers: &Workers, shape: MapShape, source: &Source, out: &mu
 ///
 /// # Panics
 /// If a slice doesn't have the shape's length.
-pub fn add(workers: &Workers, shape: MapShape, a: &Source, b: &Source, out: &mut [f32]) {
+pub fn add(workers: &Workers, shape: MapShape, a: &Source, b: &Source, out: ValuesMut) {
     a.check(shape.images, shape.pixels, shape.channels);
     b.check(shape.images, shape.pixels, shape.channels);
     assert_eq!(out.len(), shape.values(), "add: length");
-    let target = Shared::new(out);
+    let target = SharedValues::new(out);
     let c = shape.channels;
     shape.tiles(workers, |image, first, rows, scratch| {
         let row = image * shape.pixels + first;
         let range = row * c..(row + rows) * c;
-        let [space] = carve(scratch, [rows * c]);
-        // SAFETY: tiles are disjoint.
-        let out = unsafe { target.part(range.clone()) };
-        // SAFETY: out and space hold the tile.
-        unsafe { read(workers, &shape, a, image, row, rows, out.as_mut_ptr()) };
-        let other = match b.is_plain() {
-            true => &b.raw[range],
-            false => {
-                // SAFETY: as above.
-                unsafe { read(workers, &shape, b, image, row, rows, space.as_mut_ptr()) };
-                &*space
-            }
-        };
-        out.iter_mut().zip(other).for_each(|(o, b)| *o += b);
+        let [space, staging] = carve(scratch, [rows * c, target.staging(rows * c)]);
+        let size = Size::new(rows, c);
+        // SAFETY: tiles are disjoint, and parts of the target; space holds one.
+        unsafe {
+            let out = target.part(range.clone()).part(0..rows * c);
+            let out = Staged::new(Tile::at(out, c), size, staging);
+            read(workers, &shape, a, image, row, rows, out.work.start);
+            let other = if b.is_plain() {
+                Tile::at(b.raw.part(range), c)
+            } else {
+                read(workers, &shape, b, image, row, rows, space.as_mut_ptr());
+                Tile::at(space.as_ptr(), c).into()
+            };
+            tile::copy(workers.isa(), size, other, out.work.into(), true);
+            out.store(workers.isa(), size);
+        }
     });
 }
 
@@ -127,18 +134,18 @@ pub fn add(workers: &Workers, shape: MapShape, a: &Source, b: &Source, out: &mut
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn add_gradient(workers: &Workers, g: &[f32], out: &mut [f32], accumulate: bool) {
+pub fn add_gradient(workers: &Workers, g: Values, out: ValuesMut, accumulate: bool) {
     assert_eq!(g.len(), out.len(), "add_gradient: length");
-    let target = Shared::new(out);
+    let target = SharedValues::new(out);
     let tasks = g.len().div_ceil(TILE).clamp(1, TASKS);
     workers.run(tasks, |task, _| {
         let mine = share(g.len(), 16, task, tasks);
-        // SAFETY: tasks own disjoint ranges.
-        let out = unsafe { target.part(mine.clone()) };
-        if accumulate {
-            out.iter_mut().zip(&g[mine]).for_each(|(o, g)| *o += g);
-        } else {
-            out.copy_from_slice(&g[mine]);
+        let n = mine.len();
+        // SAFETY: tasks own disjoint ranges, which are one row each.
+        unsafe {
+            let out = Tile::at(target.part(mine.clone()).part(0..n), n);
+            let g = Tile::at(g.part(mine), n);
+            tile::copy(workers.isa(), Size::new(1, n), g, out, accumulate);
         }
     });
 }
@@ -154,7 +161,7 @@ pub fn gate_backward(
     shape: MapShape,
     source: &Source,
     gate: &[f32],
-    g: &mut [f32],
+    g: ValuesMut,
     gate_gradient: &mut [f32],
 ) {
     let c = shape.channels;
@@ -169,7 +176,7 @@ pub fn gate_backward(
         (shape.images * c, shape.values(), shape.images * c),
         "gate_backward"
     );
-    let (target, sums) = (Shared::new(g), Shared::new(gate_gradient));
+    let (target, sums) = (SharedValues::new(g), Shared::new(gate_gradient));
     let tasks = shape.images.min(TASKS);
     let (affine, len) = (affine_at(source, 0, c), shape.pixels * c);
     let affine = AffineShared(affine);
@@ -181,18 +188,17 @@ pub fn gate_backward(
                 let rows = shape.step().min(shape.pixels - first);
                 let range = image * len + first * c..image * len + (first + rows) * c;
                 let size = Size::new(rows, c);
-                let x = Tile::at(source.raw[range.clone()].as_ptr(), c);
+                let x = Tile::at(source.raw.part(range.clone()), c);
                 // SAFETY: images belong to one task each; slices are the tile.
                 unsafe {
                     let sums = sums.part(image * c..(image + 1) * c);
                     if first == 0 {
                         sums.fill(0.0);
                     }
-                    let start = target.part(range).as_mut_ptr();
-                    let g = Tile::at(start.cast_const(), c);
-                    let isa = workers.isa();
-                    tile::dot_rows(isa, size, g, x, affine.0, source.act, sums.as_mut_ptr());
-                    tile::mul_row(isa, size, Tile::at(start, c), gate);
+                    let g = Tile::at(target.part(range).part(0..rows * c), c);
+                    let (isa, sums) = (workers.isa(), sums.as_mut_ptr());
+                    tile::dot_rows(isa, size, g.cast_const(), x, affine.0, source.act, sums);
+                    tile::mul_row(isa, size, g, gate);
                 }
             }
         }
@@ -271,9 +277,10 @@ pub fn global_average_backward(
     let tasks = shape.images.min(TASKS);
     let mut sums = std::mem::take(&mut workers.sums);
     sums.resize(tasks * 2 * c, 0.0);
-    let (totals, target) = (Shared::new(&mut sums), Shared::new(out));
+    let (totals, target) = (Shared::new(&mut sums), SharedValues::new(out));
     workers.run(tasks, |task, scratch| {
-        let [stats, row] = carve(scratch, [scratch_len(c), c]);
+        let sizes = [scratch_len(c), c, target.staging(shape.step() * c)];
+        let [stats, row, staging] = carve(scratch, sizes);
         // SAFETY: each task has its own part.
         let total = unsafe { totals.part(task * 2 * c..(task + 1) * 2 * c) };
         let mut gathered = TileFinish::new(c, stats, total);
@@ -284,18 +291,23 @@ pub fn global_average_backward(
             for first in (0..shape.pixels).step_by(shape.step()) {
                 let rows = shape.step().min(shape.pixels - first);
                 let range = image * len + first * c..image * len + (first + rows) * c;
-                // SAFETY: images belong to one task each; slices are the tile.
+                let (isa, size) = (workers.isa(), Size::new(rows, c));
+                // SAFETY: images belong to one task each; parts are the tile.
                 unsafe {
-                    let out = target.part(range.clone());
-                    if !accumulate {
-                        out.fill(0.0);
+                    let out = target.part(range.clone()).part(0..rows * c);
+                    let out = Staged::new(Tile::at(out, c), size, staging);
+                    if accumulate {
+                        out.fetch(isa, size);
+                    } else {
+                        std::slice::from_raw_parts_mut(out.work.start, rows * c).fill(0.0);
                     }
-                    let out = Tile::at(out.as_mut_ptr(), c);
-                    let size = Size::new(rows, c);
-                    tile::add_row(workers.isa(), size, out, row.as_ptr());
-                    if let Some(mean) = mean {
-                        let z = Tile::at(source.raw[range].as_ptr(), c);
-                        gathered.add(workers.isa(), rows, out, z, source, mean, 0);
+                    tile::add_row(isa, size, out.work, row.as_ptr());
+                    match mean {
+                        Some(mean) => {
+                            let z = Tile::at(source.raw.part(range), c);
+                            gathered.add(isa, rows, out, z, source, mean, 0);
+                        }
+                        None => out.store(isa, size),
                     }
                 }
             }

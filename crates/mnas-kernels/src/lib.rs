@@ -5,6 +5,9 @@
 //! while a layer writes ([`Moments`]), and in the backward pass batch norm's gradient is computed
 //! while it is read ([`Upstream`]) and its sums gathered while it is written ([`Sink`]).
 //!
+//! What lies in memory between layers is f32, or bfloat16 at half the bytes ([`Values`]);
+//! arithmetic, sums and statistics are the same either way.
+//!
 //! Results depend on shapes and instruction set only: the same bits for any number of threads.
 #![allow(unsafe_code)]
 
@@ -22,6 +25,7 @@ mod product;
 mod simd;
 mod source;
 mod stats;
+mod stored;
 #[cfg(test)]
 mod test_data;
 mod tile;
@@ -42,6 +46,7 @@ pub use norm::{BatchNorm, finish, moments, norm_gradient};
 pub use pointwise::{PointwiseShape, pointwise_backward, pointwise_forward};
 pub use pool::{Pool, pool_backward, pool_forward};
 pub use source::{Act, Affine, Finish, Moments, Sink, Source, Upstream, UpstreamNorm};
+pub use stored::{Bf16, Values, ValuesMut};
 pub use update::{Rule, Update, average, update};
 pub use window::{MAX_KERNEL, Window};
 pub use workers::{Floats, Workers};

@@ -4,7 +4,8 @@
 use crate::fused::Rows;
 use crate::source::{Affine, Finish, Moments, Source, Upstream, UpstreamNorm};
 use crate::stats::{TileFinish, TileMoments, carve, join_sums, scratch_len};
-use crate::tile::{self, Size, Tile};
+use crate::stored::{SharedValues, Values, ValuesMut};
+use crate::tile::{self, Size, Staged, Tile};
 use crate::workers::{Shared, Workers};
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ impl BatchNorm {
     }
 
     /// The backward pass as layers apply it to gradient `g` and raw values `z`.
-    pub fn upstream<'a>(&'a self, g: &'a [f32], z: &'a [f32]) -> Upstream<'a> {
+    pub fn upstream<'a>(&'a self, g: Values<'a>, z: Values<'a>) -> Upstream<'a> {
         let [a, b, d] = &self.upstream;
         Upstream {
             g,
@@ -141,7 +142,7 @@ fn cut(rows: usize, channels: usize) -> Rows {
 }
 
 /// Moments of `x`, rows by the moments' channels, where the layer before could not gather them.
-pub fn moments(workers: &mut Workers, x: &[f32], moments: &mut Moments) {
+pub fn moments(workers: &mut Workers, x: Values, moments: &mut Moments) {
     let c = moments.mean.len();
     let cut = cut(x.len() / c, c);
     assert_eq!(x.len(), cut.count * c, "moments: length");
@@ -154,8 +155,8 @@ pub fn moments(workers: &mut Workers, x: &[f32], moments: &mut Moments) {
         let total = unsafe { totals.part(task * 2 * c..(task + 1) * 2 * c) };
         let mut gathered = TileMoments::new(c, stats, total);
         for rows in cut.tiles(cut.of_task(task, cut.tasks())) {
-            let start = x[rows.start * c..rows.end * c].as_ptr();
-            // SAFETY: the slice is the tile.
+            let start = x.part(rows.start * c..rows.end * c);
+            // SAFETY: the part is the tile.
             unsafe { gathered.add(workers.isa(), rows.len(), Tile::at(start, c)) };
         }
         gathered.close();
@@ -169,7 +170,7 @@ pub fn moments(workers: &mut Workers, x: &[f32], moments: &mut Moments) {
 
 /// [`Finish`] of a complete gradient `g` at the source's activation, where the layer that
 /// completed it could not.
-pub fn finish(workers: &mut Workers, channels: usize, source: &Source, g: &mut [f32], f: Finish) {
+pub fn finish(workers: &mut Workers, channels: usize, source: &Source, g: ValuesMut, f: Finish) {
     let c = channels;
     let cut = cut(g.len() / c, c);
     assert_eq!(
@@ -179,19 +180,22 @@ pub fn finish(workers: &mut Workers, channels: usize, source: &Source, g: &mut [
     );
     let mut sums = std::mem::take(&mut workers.sums);
     sums.resize(cut.tasks() * 2 * c, 0.0);
-    let (totals, target) = (Shared::new(&mut sums), Shared::new(g));
+    let (totals, target) = (Shared::new(&mut sums), SharedValues::new(g));
     workers.run(cut.tasks(), |task, scratch| {
-        let [stats] = carve(scratch, [scratch_len(c)]);
+        let [stats, staging] = carve(scratch, [scratch_len(c), target.staging(cut.tile * c)]);
         // SAFETY: each task has its own part.
         let total = unsafe { totals.part(task * 2 * c..(task + 1) * 2 * c) };
         let mut gathered = TileFinish::new(c, stats, total);
         for rows in cut.tiles(cut.of_task(task, cut.tasks())) {
             let range = rows.start * c..rows.end * c;
-            let z = Tile::at(source.raw[range.clone()].as_ptr(), c);
-            // SAFETY: tiles belong to one task each; both slices are the tile.
+            let z = Tile::at(source.raw.part(range.clone()), c);
+            let (isa, size) = (workers.isa(), Size::new(rows.len(), c));
+            // SAFETY: tiles belong to one task each; both parts are the tile.
             unsafe {
-                let g = Tile::at(target.part(range).as_mut_ptr(), c);
-                gathered.add(workers.isa(), rows.len(), g, z, source, f.mean, 0);
+                let g = target.part(range).part(0..rows.len() * c);
+                let g = Staged::new(Tile::at(g, c), size, staging);
+                g.fetch(isa, size);
+                gathered.add(isa, rows.len(), g, z, source, f.mean, 0);
             }
         }
     });
@@ -204,31 +208,36 @@ pub fn norm_gradient(
     workers: &Workers,
     channels: usize,
     upstream: &Upstream,
-    out: &mut [f32],
+    out: ValuesMut,
     accumulate: bool,
 ) {
     let c = channels;
     upstream.check(out.len(), c);
     let cut = cut(out.len() / c, c);
-    let target = Shared::new(out);
-    workers.run(cut.tasks(), |task, _| {
+    let target = SharedValues::new(out);
+    workers.run(cut.tasks(), |task, scratch| {
+        let [staging] = carve(scratch, [target.staging(cut.tile * c)]);
         for rows in cut.tiles(cut.of_task(task, cut.tasks())) {
             let range = rows.start * c..rows.end * c;
-            // SAFETY: tiles belong to one task each.
-            let out = unsafe { target.part(range.clone()) };
-            let g = &upstream.g[range.clone()];
-            match upstream.norm {
-                None if accumulate => out.iter_mut().zip(g).for_each(|(o, g)| *o += g),
-                None => out.copy_from_slice(g),
-                Some(n) => {
-                    let tile = |s: &[f32]| Tile::at(s.as_ptr(), c);
-                    let size = Size::new(rows.len(), c);
-                    let (g, z) = (tile(g), tile(&n.z[range]));
-                    let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
-                    let out = Tile::at(out.as_mut_ptr(), c);
-                    // SAFETY: all slices are the tile; factors are c floats each.
-                    unsafe { tile::norm_gradient(workers.isa(), size, g, z, k, out, accumulate) };
+            let (isa, size) = (workers.isa(), Size::new(rows.len(), c));
+            let g = Tile::at(upstream.g.part(range.clone()), c);
+            // SAFETY: tiles belong to one task each; all parts are the tile, and factors are c
+            // floats each.
+            unsafe {
+                let out = target.part(range.clone()).part(0..rows.len() * c);
+                let out = Staged::new(Tile::at(out, c), size, staging);
+                if accumulate {
+                    out.fetch(isa, size);
                 }
+                match upstream.norm {
+                    None => tile::copy(isa, size, g, out.work.into(), accumulate),
+                    Some(n) => {
+                        let z = Tile::at(n.z.part(range), c);
+                        let k = [n.a, n.b, n.d].map(|p| p.as_ptr());
+                        tile::norm_gradient(isa, size, g, z, k, out.work, accumulate);
+                    }
+                }
+                out.store(isa, size);
             }
         }
     });

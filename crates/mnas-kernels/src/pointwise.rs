@@ -8,6 +8,7 @@ use crate::isa::Isa;
 use crate::product::{Extents, Left, Right, product};
 use crate::source::{Moments, Source};
 use crate::stats::affine_at;
+use crate::stored::{At, ValuesMut};
 use crate::tile::{self, Size, Tile};
 use crate::workers::Workers;
 
@@ -53,7 +54,7 @@ pub fn pointwise_forward(
     source: &Source,
     weights: &[f32],
     bias: Option<&[f32]>,
-    out: &mut [f32],
+    out: ValuesMut,
     moments: Option<&mut Moments>,
 ) {
     let PointwiseShape {
@@ -92,7 +93,7 @@ pub fn pointwise_forward(
     workers.packed = packed;
 }
 
-/// The activations of `rows`: in place where stored so, else computed into `space`.
+/// The activations of `rows`: in place where stored so, else computed or widened into `space`.
 ///
 /// # Safety
 /// The rows must lie within the source, checked against `shape`.
@@ -104,8 +105,8 @@ unsafe fn active_tile(
     space: &mut [f32],
 ) -> Left {
     let c = shape.inputs;
-    let raw = source.raw[rows.start * c..rows.end * c].as_ptr();
-    if source.is_plain() {
+    let raw = source.raw.part(rows.start * c..rows.end * c);
+    if let (true, At::F32(raw)) = (source.is_plain(), raw) {
         return Left::at(raw, c, 1);
     }
     assert!(space.len() >= rows.len() * c);
@@ -124,7 +125,7 @@ unsafe fn active_tile(
         let size = Size::new(end - row, c);
         // SAFETY: `at` and the size stay within the rows, for which raw and space were checked.
         unsafe {
-            let x = Tile::at(raw.add(at), c);
+            let x = Tile::at(raw.skip(at), c);
             let out = Tile::at(space.as_mut_ptr().add(at), c);
             tile::activate(isa, size, x, affine, source.act, gate, out);
         }

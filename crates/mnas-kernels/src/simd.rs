@@ -4,6 +4,8 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::stored::Bf16;
+
 pub(crate) use portable::Lanes;
 
 /// A vector of [`Vector::LEN`] floats.
@@ -40,6 +42,17 @@ pub(crate) trait Vector: Copy {
     unsafe fn keep_gt(self, a: Self, b: Self) -> Self;
     /// `self` where `a >= b`, else 0.
     unsafe fn keep_ge(self, a: Self, b: Self) -> Self;
+
+    /// Loads `LEN` bfloat16.
+    unsafe fn load_bf16(p: *const Bf16) -> Self;
+    /// The first `n` bfloat16 (`1..=LEN`), the rest 0; reads no further.
+    unsafe fn load_bf16_part(p: *const Bf16, n: usize) -> Self;
+    /// Each lane as [`Bf16::from_f32`] would store it.
+    unsafe fn round_bf16(self) -> Self;
+    /// Stores lanes that [`Vector::round_bf16`] rounded.
+    unsafe fn store_bf16(self, p: *mut Bf16);
+    /// Stores the first `n` lanes (`1..=LEN`) only, rounded before.
+    unsafe fn store_bf16_part(self, p: *mut Bf16, n: usize);
 
     /// Writes the transpose of an 8 by 8 block: `to[j * to_row + i] = from[i * from_row + j]`.
     unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);

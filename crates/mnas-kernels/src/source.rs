@@ -2,6 +2,8 @@
 //! and the gradient it hands on, each computed tile by tile so that no pass over memory is spent
 //! on batch norm or activation alone.
 
+use crate::stored::{Values, ValuesMut};
+
 /// An activation function that layers compute while they read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
@@ -28,7 +30,7 @@ pub struct Affine<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// Values as stored.
-    pub raw: &'a [f32],
+    pub raw: Values<'a>,
     /// Batch norm, where there is one.
     pub affine: Option<Affine<'a>>,
     /// Activation after it.
@@ -39,7 +41,7 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Values read as they are.
-    pub fn plain(raw: &'a [f32]) -> Self {
+    pub fn plain(raw: Values<'a>) -> Self {
         Self {
             raw,
             affine: None,
@@ -77,7 +79,7 @@ impl<'a> Source<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Upstream<'a> {
     /// Gradient at the batch norm's output (after the activation's own), or at `z`.
-    pub g: &'a [f32],
+    pub g: Values<'a>,
     /// Batch norm between, where there is one.
     pub norm: Option<UpstreamNorm<'a>>,
 }
@@ -86,7 +88,7 @@ pub struct Upstream<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct UpstreamNorm<'a> {
     /// The layer's raw output.
-    pub z: &'a [f32],
+    pub z: Values<'a>,
     /// Factor of the gradient, per channel.
     pub a: &'a [f32],
     /// Factor of the value, per channel.
@@ -111,7 +113,7 @@ impl Upstream<'_> {
 pub struct Sink<'a> {
     /// Gradient at the activation that the layer read; or, with `finish`, at its batch norm's
     /// output.
-    pub out: &'a mut [f32],
+    pub out: ValuesMut<'a>,
     /// Whether to add to what is there: other readers of the same activation came before.
     pub accumulate: bool,
     /// Set where this is the last contribution to an activation behind a batch norm.

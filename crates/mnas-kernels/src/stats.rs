@@ -2,7 +2,8 @@
 
 use crate::isa::Isa;
 use crate::source::Source;
-use crate::tile::{self, AffineAt, Size, Tile};
+use crate::stored::At;
+use crate::tile::{self, AffineAt, Size, Staged, Tile};
 use crate::workers::Floats;
 
 /// Floats of scratch memory that the sums of `channels` channels take.
@@ -39,30 +40,55 @@ impl<'a> TileMoments<'a> {
     ///
     /// # Safety
     /// The tile must be valid for `rows` by `channels`.
-    pub(crate) unsafe fn add(&mut self, isa: Isa, rows: usize, x: Tile<*const f32>) {
+    pub(crate) unsafe fn add(&mut self, isa: Isa, rows: usize, x: Tile<At>) {
+        // SAFETY: the tile as the caller vouches; the sums are as long as its rows.
+        unsafe {
+            self.gather(isa, rows, x, |s, pivot, sums, squares| {
+                tile::moments(isa, s, x, pivot, sums, squares);
+            });
+        }
+    }
+
+    /// Stores a tile and adds it.
+    ///
+    /// # Safety
+    /// The tile must be valid for `rows` by `channels`.
+    pub(crate) unsafe fn store(&mut self, isa: Isa, rows: usize, x: Staged) {
+        let work = Tile::at(x.work.start.cast_const(), x.work.row);
+        // SAFETY: the tile as the caller vouches; the sums are as long as its rows.
+        unsafe {
+            self.gather(isa, rows, work.into(), |s, pivot, sums, squares| {
+                tile::store_with_moments(isa, s, x, pivot, sums, squares);
+            });
+        }
+    }
+
+    /// Adds `rows` rows whose sums about a pivot `add(size, pivot, sums, squares)` adds; `x` is
+    /// near them.
+    ///
+    /// # Safety
+    /// The tile must have a row of `channels`.
+    unsafe fn gather(
+        &mut self,
+        isa: Isa,
+        rows: usize,
+        x: Tile<At>,
+        add: impl FnOnce(Size, *const f32, *mut f32, *mut f32),
+    ) {
         let c = self.channels;
         if rows == 0 {
             return;
         }
         let (pivot, sums) = self.scratch.split_at_mut(c);
         if self.count == 0 {
-            // SAFETY: the tile has a first row of c floats.
-            pivot.copy_from_slice(unsafe { std::slice::from_raw_parts(x.start, c) });
+            let to = Tile::at(pivot.as_mut_ptr(), c).into();
+            // SAFETY: the tile has a first row of c values, and the pivot is as long.
+            unsafe { tile::copy(isa, Size::new(1, c), x, to, false) };
         }
         sums.fill(0.0);
         let (sum, square) = sums.split_at_mut(c);
         let size = Size::new(rows, c);
-        // SAFETY: the tile as the caller vouches; the rest are c floats each.
-        unsafe {
-            tile::moments(
-                isa,
-                size,
-                x,
-                pivot.as_ptr(),
-                sum.as_mut_ptr(),
-                square.as_mut_ptr(),
-            );
-        }
+        add(size, pivot.as_ptr(), sum.as_mut_ptr(), square.as_mut_ptr());
         for (t, s) in self.total.iter_mut().zip(sums.iter()) {
             *t += f64::from(*s);
         }
@@ -107,8 +133,8 @@ impl<'a> TileFinish<'a> {
         }
     }
 
-    /// Passes a tile of gradients through the source's activation and adds it. The tile's
-    /// columns start at `column` of the source.
+    /// Passes a tile of gradients through the source's activation, stores it and adds it. The
+    /// tile's columns start at `column` of the source.
     ///
     /// # Safety
     /// Both tiles must be valid for `rows` by the width.
@@ -116,8 +142,8 @@ impl<'a> TileFinish<'a> {
         &mut self,
         isa: Isa,
         rows: usize,
-        g: Tile<*mut f32>,
-        z: Tile<*const f32>,
+        g: Staged,
+        z: Tile<At>,
         source: &Source,
         mean: &[f32],
         column: usize,

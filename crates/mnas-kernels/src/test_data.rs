@@ -2,6 +2,7 @@
 
 use crate::isa::Isa;
 use crate::source::{Act, Affine, Finish, Sink, Source, Upstream, UpstreamNorm};
+use crate::stored::{Bf16, Values, ValuesMut};
 use crate::workers::Workers;
 
 /// `n` numbers in -1..1, the same for the same seed (a linear congruential generator).
@@ -19,6 +20,43 @@ pub(crate) fn values(n: usize, seed: u64) -> Vec<f32> {
 /// In double precision.
 pub(crate) fn double(v: &[f32]) -> Vec<f64> {
     v.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// Values as they are stored, of either type.
+#[derive(Clone)]
+pub(crate) enum Kept {
+    F32(Vec<f32>),
+    Bf16(Vec<Bf16>),
+}
+
+impl Kept {
+    pub(crate) fn new(values: &[f32], bf16: bool) -> Self {
+        match bf16 {
+            false => Kept::F32(values.to_vec()),
+            true => Kept::Bf16(values.iter().map(|v| Bf16::from_f32(*v)).collect()),
+        }
+    }
+
+    pub(crate) fn values(&self) -> Values<'_> {
+        match self {
+            Kept::F32(v) => Values::F32(v),
+            Kept::Bf16(v) => Values::Bf16(v),
+        }
+    }
+
+    pub(crate) fn values_mut(&mut self) -> ValuesMut<'_> {
+        match self {
+            Kept::F32(v) => ValuesMut::F32(v),
+            Kept::Bf16(v) => ValuesMut::Bf16(v),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Vec<f32> {
+        match self {
+            Kept::F32(v) => v.clone(),
+            Kept::Bf16(v) => v.iter().map(|v| v.to_f32()).collect(),
+        }
+    }
 }
 
 /// The instruction sets of this processor.
@@ -69,8 +107,9 @@ pub(crate) fn slope(a: Act, x: f64) -> f64 {
 }
 
 /// A source with everything that it may have.
+#[derive(Clone)]
 pub(crate) struct Given {
-    pub(crate) raw: Vec<f32>,
+    raw: Kept,
     scale: Vec<f32>,
     shift: Vec<f32>,
     pub(crate) mean: Vec<f32>,
@@ -92,7 +131,7 @@ impl Given {
             values(n, seed).iter().map(|v| v * factor + base).collect()
         };
         Self {
-            raw: spread(images * pixels * channels, 11, 2.0, 0.1),
+            raw: Kept::F32(spread(images * pixels * channels, 11, 2.0, 0.1)),
             scale: spread(channels, 12, 1.0, 1.5),
             shift: spread(channels, 13, 2.0, 0.3),
             mean: spread(channels, 14, 0.2, 0.0),
@@ -104,23 +143,32 @@ impl Given {
         }
     }
 
+    /// With raw values that bfloat16 holds, stored so or as f32.
+    pub(crate) fn rounded(&self, bf16: bool) -> Self {
+        let raw = Kept::new(&Kept::new(&self.raw.read(), true).read(), bf16);
+        Self {
+            raw,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn source(&self) -> Source<'_> {
         let affine = Affine {
             scale: &self.scale,
             shift: &self.shift,
         };
         Source {
-            raw: &self.raw,
+            raw: self.raw.values(),
             affine: self.normed.then_some(affine),
             act: self.act,
             gate: self.gated.then_some(&self.gate),
         }
     }
 
-    /// The value before the activation.
-    fn before(&self, i: usize) -> f64 {
+    /// The value `x` at `i` before the activation.
+    fn before(&self, i: usize, x: f32) -> f64 {
         let c = i % self.scale.len();
-        let x = f64::from(self.raw[i]);
+        let x = f64::from(x);
         if self.normed {
             f64::from(self.scale[c]) * x + f64::from(self.shift[c])
         } else {
@@ -131,31 +179,39 @@ impl Given {
     /// What the source means.
     pub(crate) fn meant(&self) -> Vec<f64> {
         let c = self.scale.len();
-        let value = |i: usize| {
+        let value = |(i, x): (usize, &f32)| {
             let gate = self.gate[i / (self.pixels * c) * c + i % c];
-            act(self.act, self.before(i)) * if self.gated { f64::from(gate) } else { 1.0 }
+            act(self.act, self.before(i, *x)) * if self.gated { f64::from(gate) } else { 1.0 }
         };
-        (0..self.raw.len()).map(value).collect()
+        self.raw.read().iter().enumerate().map(value).collect()
     }
 
     /// A gradient at the activation after [`Finish`], and its sums.
     pub(crate) fn finished(&self, g: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let raw = self.raw.read();
+        let pass = |(i, g): (usize, &f64)| g * slope(self.act, self.before(i, raw[i]));
+        let g: Vec<f64> = g.iter().enumerate().map(pass).collect();
+        let sums = self.sums(&g);
+        (g, sums)
+    }
+
+    /// The sums of [`Finish`] over a gradient that has passed the activation.
+    pub(crate) fn sums(&self, g: &[f64]) -> Vec<f64> {
         let c = self.scale.len();
         let mut sums = vec![0.0; 2 * c];
-        let pass = |(i, g): (usize, &f64)| {
-            let g = g * slope(self.act, self.before(i));
+        for (i, (g, x)) in g.iter().zip(self.raw.read()).enumerate() {
             sums[i % c] += g;
-            sums[c + i % c] += g * (f64::from(self.raw[i]) - f64::from(self.mean[i % c]));
-            g
-        };
-        (g.iter().enumerate().map(pass).collect(), sums)
+            sums[c + i % c] += g * (f64::from(x) - f64::from(self.mean[i % c]));
+        }
+        sums
     }
 }
 
 /// An upstream gradient, through a batch norm or not.
+#[derive(Clone)]
 pub(crate) struct Coming {
-    g: Vec<f32>,
-    z: Vec<f32>,
+    g: Kept,
+    z: Kept,
     factors: [Vec<f32>; 3],
     normed: bool,
 }
@@ -165,19 +221,29 @@ impl Coming {
         let n = rows * channels;
         let factors = [23, 24, 25].map(|seed| values(channels, seed));
         Self {
-            g: values(n, 21),
-            z: values(n, 22),
+            g: Kept::F32(values(n, 21)),
+            z: Kept::F32(values(n, 22)),
             factors,
             normed,
+        }
+    }
+
+    /// With values that bfloat16 holds, each of `g` and `z` stored so or as f32.
+    pub(crate) fn rounded(&self, bf16: [bool; 2]) -> Self {
+        let round = |k: &Kept, bf16| Kept::new(&Kept::new(&k.read(), true).read(), bf16);
+        Self {
+            g: round(&self.g, bf16[0]),
+            z: round(&self.z, bf16[1]),
+            ..self.clone()
         }
     }
 
     pub(crate) fn upstream(&self) -> Upstream<'_> {
         let [a, b, d] = &self.factors;
         Upstream {
-            g: &self.g,
+            g: self.g.values(),
             norm: self.normed.then_some(UpstreamNorm {
-                z: &self.z,
+                z: self.z.values(),
                 a,
                 b,
                 d,
@@ -189,15 +255,16 @@ impl Coming {
     pub(crate) fn meant(&self) -> Vec<f64> {
         let c = self.factors[0].len();
         let factor = |k: usize, i: usize| f64::from(self.factors[k][i % c]);
+        let (g, z) = (self.g.read(), self.z.read());
         let value = |i: usize| {
-            let (g, z) = (f64::from(self.g[i]), f64::from(self.z[i]));
+            let (g, z) = (f64::from(g[i]), f64::from(z[i]));
             if self.normed {
                 factor(0, i) * g + factor(1, i) * z + factor(2, i)
             } else {
                 g
             }
         };
-        (0..self.g.len()).map(value).collect()
+        (0..g.len()).map(value).collect()
     }
 }
 
@@ -222,7 +289,7 @@ pub(crate) fn check_sink(
         sums: &mut sums,
     });
     backward(Some(Sink {
-        out: &mut out,
+        out: ValuesMut::F32(&mut out),
         accumulate,
         finish: end,
     }));

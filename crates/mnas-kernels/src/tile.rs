@@ -1,13 +1,14 @@
 //! Element-wise work on a tile of rows by channels that lies in cache: the ends of fused layers.
 
-use crate::isa::dispatched;
+use crate::isa::{Isa, dispatched};
 use crate::simd::{Vector, channel_blocks};
 use crate::source::Act;
+use crate::stored::{At, AtMut, Stored};
 
 /// Rows that the column sums walk at once: their accumulators stay in registers meanwhile.
 const ROWS: usize = 8;
 
-/// A tile: `rows` by `width`, rows `row` floats apart.
+/// A tile: `rows` by `width`, rows `row` values apart.
 #[derive(Clone, Copy)]
 pub(crate) struct Tile<P> {
     pub(crate) start: P,
@@ -17,6 +18,85 @@ pub(crate) struct Tile<P> {
 impl<P> Tile<P> {
     pub(crate) fn at(start: P, row: usize) -> Self {
         Self { start, row }
+    }
+}
+
+impl From<Tile<*const f32>> for Tile<At> {
+    fn from(t: Tile<*const f32>) -> Self {
+        Tile::at(At::F32(t.start), t.row)
+    }
+}
+
+impl From<Tile<*mut f32>> for Tile<AtMut> {
+    fn from(t: Tile<*mut f32>) -> Self {
+        Tile::at(AtMut::F32(t.start), t.row)
+    }
+}
+
+impl Tile<AtMut> {
+    pub(crate) fn cast_const(self) -> Tile<At> {
+        Tile::at(self.start.cast_const(), self.row)
+    }
+}
+
+/// A tile that is worked on in f32 before it is stored: in place where it is stored as f32, else
+/// in scratch memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Staged {
+    pub(crate) work: Tile<*mut f32>,
+    pub(crate) out: Tile<AtMut>,
+}
+
+impl Staged {
+    /// `space` holds the size, unless it is stored as f32 ([`SharedValues::staging`]).
+    ///
+    /// [`SharedValues::staging`]: crate::stored::SharedValues::staging
+    pub(crate) fn new(out: Tile<AtMut>, s: Size, space: &mut [f32]) -> Self {
+        let work = match out.start {
+            AtMut::F32(start) => Tile::at(start, out.row),
+            AtMut::Bf16(_) => {
+                assert!(
+                    space.len() >= s.rows * s.width,
+                    "staged tile: too little space"
+                );
+                Tile::at(space.as_mut_ptr(), s.width)
+            }
+        };
+        Self { work, out }
+    }
+
+    /// The tile from row `r` on.
+    pub(crate) fn from_row(self, r: usize) -> Self {
+        Self {
+            work: Tile::at(
+                self.work.start.wrapping_add(r * self.work.row),
+                self.work.row,
+            ),
+            out: Tile::at(self.out.start.skip(r * self.out.row), self.out.row),
+        }
+    }
+
+    /// Brings in what is stored, to be worked on.
+    ///
+    /// # Safety
+    /// The tile must be valid for the size.
+    pub(crate) unsafe fn fetch(self, isa: Isa, s: Size) {
+        if let AtMut::Bf16(_) = self.out.start {
+            // SAFETY: handed on; the work tile holds the size as well.
+            unsafe { copy(isa, s, self.out.cast_const(), self.work.into(), false) };
+        }
+    }
+
+    /// Stores the work.
+    ///
+    /// # Safety
+    /// The tile must be valid for the size.
+    pub(crate) unsafe fn store(self, isa: Isa, s: Size) {
+        if let AtMut::Bf16(_) = self.out.start {
+            let work = Tile::at(self.work.start.cast_const(), self.work.row);
+            // SAFETY: handed on; the work tile holds the size as well.
+            unsafe { copy(isa, s, work.into(), self.out, false) };
+        }
     }
 }
 
@@ -40,26 +120,32 @@ pub(crate) struct AffineAt {
     pub(crate) shift: *const f32,
 }
 
+dispatched!(pub(crate) unsafe fn copy = copy_v(
+    s: Size, x: Tile<At>, out: Tile<AtMut>, accumulate: bool,
+));
 dispatched!(pub(crate) unsafe fn activate = activate_v(
-    s: Size, x: Tile<*const f32>, affine: AffineAt, act: Act, gate: *const f32, out: Tile<*mut f32>,
+    s: Size, x: Tile<At>, affine: AffineAt, act: Act, gate: *const f32, out: Tile<*mut f32>,
 ));
 dispatched!(pub(crate) unsafe fn norm_gradient = norm_gradient_v(
-    s: Size, g: Tile<*const f32>, z: Tile<*const f32>, coefficients: [*const f32; 3],
+    s: Size, g: Tile<At>, z: Tile<At>, coefficients: [*const f32; 3],
     out: Tile<*mut f32>, accumulate: bool,
 ));
 dispatched!(pub(crate) unsafe fn moments = moments_v(
-    s: Size, x: Tile<*const f32>, pivot: *const f32, sums: *mut f32, squares: *mut f32,
+    s: Size, x: Tile<At>, pivot: *const f32, sums: *mut f32, squares: *mut f32,
+));
+dispatched!(pub(crate) unsafe fn store_with_moments = store_with_moments_v(
+    s: Size, x: Staged, pivot: *const f32, sums: *mut f32, squares: *mut f32,
 ));
 dispatched!(pub(crate) unsafe fn finish = finish_v(
-    s: Size, g: Tile<*mut f32>, z: Tile<*const f32>, affine: AffineAt, act: Act,
+    s: Size, g: Staged, z: Tile<At>, affine: AffineAt, act: Act,
     mean: *const f32, sums: *mut f32, products: *mut f32,
 ));
 dispatched!(pub(crate) unsafe fn add_row = add_row_v(s: Size, x: Tile<*mut f32>, row: *const f32));
 dispatched!(pub(crate) unsafe fn sum_rows = sum_rows_v(s: Size, x: Tile<*const f32>, sums: *mut f32));
 dispatched!(pub(crate) unsafe fn dot_rows = dot_rows_v(
-    s: Size, g: Tile<*const f32>, x: Tile<*const f32>, affine: AffineAt, act: Act, sums: *mut f32,
+    s: Size, g: Tile<At>, x: Tile<At>, affine: AffineAt, act: Act, sums: *mut f32,
 ));
-dispatched!(pub(crate) unsafe fn mul_row = mul_row_v(s: Size, x: Tile<*mut f32>, row: *const f32));
+dispatched!(pub(crate) unsafe fn mul_row = mul_row_v(s: Size, x: Tile<AtMut>, row: *const f32));
 
 /// The activation as the compiler sees it: a constant.
 pub(crate) trait Function {
@@ -131,16 +217,70 @@ impl Function for HSwish {
     }
 }
 
-/// Calls `$f::<V, F>(..)` with the function type of `$act`.
+/// Calls `$f::<V, F, ..>(..)` with the function type of `$act`.
 macro_rules! with_act {
-    ($act:expr, $f:ident::<$V:ident>($($arg:expr),* $(,)?)) => {
+    ($act:expr, $f:ident::<$V:ident, _ $(, $rest:tt)*>($($arg:expr),* $(,)?)) => {
         match $act {
-            Act::Linear => $f::<$V, Linear>($($arg),*),
-            Act::Relu => $f::<$V, Relu>($($arg),*),
-            Act::Relu6 => $f::<$V, Relu6>($($arg),*),
-            Act::HSwish => $f::<$V, HSwish>($($arg),*),
+            Act::Linear => $f::<$V, Linear $(, $rest)*>($($arg),*),
+            Act::Relu => $f::<$V, Relu $(, $rest)*>($($arg),*),
+            Act::Relu6 => $f::<$V, Relu6 $(, $rest)*>($($arg),*),
+            Act::HSwish => $f::<$V, HSwish $(, $rest)*>($($arg),*),
         }
     };
+}
+
+/// Evaluates `$body` with tile `$x` of the type that it stores: its place's type is `$At`.
+macro_rules! with_stored {
+    ($At:ident, |$x:ident| $body:expr) => {
+        match $x.start {
+            $At::F32(start) => {
+                let $x = Tile::at(start, $x.row);
+                $body
+            }
+            $At::Bf16(start) => {
+                let $x = Tile::at(start, $x.row);
+                $body
+            }
+        }
+    };
+}
+
+/// `out (+)= x`.
+///
+/// # Safety
+/// Both tiles valid for the size.
+#[inline(always)]
+unsafe fn copy_v<V: Vector>(s: Size, x: Tile<At>, out: Tile<AtMut>, accumulate: bool) {
+    // SAFETY: handed on.
+    unsafe {
+        with_stored!(At, |x| with_stored!(AtMut, |out| copy_f::<V, _, _>(
+            s, x, out, accumulate
+        )))
+    }
+}
+
+/// # Safety
+/// As [`copy_v`].
+#[inline(always)]
+unsafe fn copy_f<V: Vector, X: Stored, T: Stored>(
+    s: Size,
+    x: Tile<*const X>,
+    out: Tile<*mut T>,
+    accumulate: bool,
+) {
+    // SAFETY: the caller vouches for the tiles; blocks stay within the width.
+    unsafe {
+        for r in 0..s.rows {
+            let (x, out) = (x.start.add(r * x.row), out.start.add(r * out.row));
+            channel_blocks!(V, s.width, |j, n, FULL| {
+                let mut y: V = X::get::<V, FULL>(x.add(j), n);
+                if accumulate {
+                    y = y.add(T::get::<V, FULL>(out.add(j), n));
+                }
+                T::put::<V, FULL>(T::round(y), out.add(j), n);
+            });
+        }
+    }
 }
 
 /// `out = act(affine(x)) * gate`.
@@ -150,22 +290,27 @@ macro_rules! with_act {
 #[inline(always)]
 unsafe fn activate_v<V: Vector>(
     s: Size,
-    x: Tile<*const f32>,
+    x: Tile<At>,
     affine: AffineAt,
     act: Act,
     gate: *const f32,
     out: Tile<*mut f32>,
 ) {
     // SAFETY: handed on.
-    unsafe { with_act!(act, activate_f::<V>(s, x, affine, gate, out)) }
+    unsafe {
+        with_stored!(At, |x| with_act!(
+            act,
+            activate_f::<V, _, _>(s, x, affine, gate, out)
+        ))
+    }
 }
 
 /// # Safety
 /// As [`activate_v`].
 #[inline(always)]
-unsafe fn activate_f<V: Vector, F: Function>(
+unsafe fn activate_f<V: Vector, F: Function, X: Stored>(
     s: Size,
-    x: Tile<*const f32>,
+    x: Tile<*const X>,
     affine: AffineAt,
     gate: *const f32,
     out: Tile<*mut f32>,
@@ -176,7 +321,7 @@ unsafe fn activate_f<V: Vector, F: Function>(
             let (x, out) = (x.start.add(r * x.row), out.start.add(r * out.row));
             if affine.scale.is_null() || !gate.is_null() {
                 channel_blocks!(V, s.width, |j, n, FULL| {
-                    let mut y = V::get::<FULL>(x.add(j), n);
+                    let mut y: V = X::get::<V, FULL>(x.add(j), n);
                     if !affine.scale.is_null() {
                         let scale = V::get::<FULL>(affine.scale.add(j), n);
                         y = scale.mul_add(y, V::get::<FULL>(affine.shift.add(j), n));
@@ -191,7 +336,7 @@ unsafe fn activate_f<V: Vector, F: Function>(
                 channel_blocks!(V, s.width, |j, n, FULL| {
                     let scale = V::get::<FULL>(affine.scale.add(j), n);
                     let shift = V::get::<FULL>(affine.shift.add(j), n);
-                    let y = scale.mul_add(V::get::<FULL>(x.add(j), n), shift);
+                    let y = scale.mul_add(X::get::<V, FULL>(x.add(j), n), shift);
                     F::apply(y).put::<FULL>(out.add(j), n);
                 });
             }
@@ -206,8 +351,32 @@ unsafe fn activate_f<V: Vector, F: Function>(
 #[inline(always)]
 unsafe fn norm_gradient_v<V: Vector>(
     s: Size,
-    g: Tile<*const f32>,
-    z: Tile<*const f32>,
+    g: Tile<At>,
+    z: Tile<At>,
+    coefficients: [*const f32; 3],
+    out: Tile<*mut f32>,
+    accumulate: bool,
+) {
+    // SAFETY: handed on.
+    unsafe {
+        with_stored!(At, |g| with_stored!(At, |z| norm_gradient_f::<V, _, _>(
+            s,
+            g,
+            z,
+            coefficients,
+            out,
+            accumulate
+        )))
+    }
+}
+
+/// # Safety
+/// As [`norm_gradient_v`].
+#[inline(always)]
+unsafe fn norm_gradient_f<V: Vector, G: Stored, Z: Stored>(
+    s: Size,
+    g: Tile<*const G>,
+    z: Tile<*const Z>,
     [a, b, d]: [*const f32; 3],
     out: Tile<*mut f32>,
     accumulate: bool,
@@ -219,8 +388,9 @@ unsafe fn norm_gradient_v<V: Vector>(
             let out = out.start.add(r * out.row);
             channel_blocks!(V, s.width, |j, n, FULL| {
                 let y = V::get::<FULL>(b.add(j), n)
-                    .mul_add(V::get::<FULL>(z.add(j), n), V::get::<FULL>(d.add(j), n));
-                let mut y = V::get::<FULL>(a.add(j), n).mul_add(V::get::<FULL>(g.add(j), n), y);
+                    .mul_add(Z::get::<V, FULL>(z.add(j), n), V::get::<FULL>(d.add(j), n));
+                let g = G::get::<V, FULL>(g.add(j), n);
+                let mut y = V::get::<FULL>(a.add(j), n).mul_add(g, y);
                 if accumulate {
                     y = y.add(V::get::<FULL>(out.add(j), n));
                 }
@@ -237,7 +407,52 @@ unsafe fn norm_gradient_v<V: Vector>(
 #[inline(always)]
 unsafe fn moments_v<V: Vector>(
     s: Size,
-    x: Tile<*const f32>,
+    x: Tile<At>,
+    pivot: *const f32,
+    sums: *mut f32,
+    squares: *mut f32,
+) {
+    let nowhere: Tile<*mut f32> = Tile::at(std::ptr::null_mut(), 0);
+    // SAFETY: handed on; nothing is stored.
+    unsafe {
+        with_stored!(At, |x| moments_f::<V, _, _, false>(
+            s, x, nowhere, pivot, sums, squares
+        ))
+    }
+}
+
+/// Stores the tile; [`moments_v`] of what is stored.
+///
+/// # Safety
+/// As [`moments_v`].
+#[inline(always)]
+unsafe fn store_with_moments_v<V: Vector>(
+    s: Size,
+    x: Staged,
+    pivot: *const f32,
+    sums: *mut f32,
+    squares: *mut f32,
+) {
+    let work = Tile::at(x.work.start.cast_const(), x.work.row);
+    // SAFETY: handed on.
+    unsafe {
+        match x.out.start {
+            AtMut::F32(_) => moments_v::<V>(s, work.into(), pivot, sums, squares),
+            AtMut::Bf16(start) => {
+                let out = Tile::at(start, x.out.row);
+                moments_f::<V, _, _, true>(s, work, out, pivot, sums, squares);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`moments_v`]; `out` is valid for the size where `STORE`.
+#[inline(always)]
+unsafe fn moments_f<V: Vector, X: Stored, T: Stored, const STORE: bool>(
+    s: Size,
+    x: Tile<*const X>,
+    out: Tile<*mut T>,
     pivot: *const f32,
     sums: *mut f32,
     squares: *mut f32,
@@ -247,12 +462,18 @@ unsafe fn moments_v<V: Vector>(
         for r in (0..s.rows).step_by(ROWS) {
             let rows = ROWS.min(s.rows - r);
             let start = x.start.add(r * x.row);
+            let out0 = out.start.wrapping_add(r * out.row);
             channel_blocks!(V, s.width, |j, n, FULL| {
                 let p = V::get::<FULL>(pivot.add(j), n);
                 let mut sum = V::get::<FULL>(sums.add(j), n);
                 let mut square = V::get::<FULL>(squares.add(j), n);
                 for i in 0..rows {
-                    let d = V::get::<FULL>(start.add(i * x.row + j), n).sub(p);
+                    let mut v: V = X::get::<V, FULL>(start.add(i * x.row + j), n);
+                    if STORE {
+                        v = T::round(v);
+                        T::put::<V, FULL>(v, out0.add(i * out.row + j), n);
+                    }
+                    let d = v.sub(p);
                     sum = sum.add(d);
                     square = d.mul_add(d, square);
                 }
@@ -263,34 +484,42 @@ unsafe fn moments_v<V: Vector>(
     }
 }
 
-/// `g *= act'(affine(z))`; `sums += Σ g`, `products += Σ g·(z - mean)` over rows.
+/// `g *= act'(affine(z))`, which is stored; `sums += Σ g`, `products += Σ g·(z - mean)` over rows,
+/// of what is stored.
 ///
 /// # Safety
 /// All tiles valid for the size; per-channel pointers of `width` floats.
 #[inline(always)]
 unsafe fn finish_v<V: Vector>(
     s: Size,
-    g: Tile<*mut f32>,
-    z: Tile<*const f32>,
+    g: Staged,
+    z: Tile<At>,
     affine: AffineAt,
     act: Act,
     mean: *const f32,
     sums: *mut f32,
     products: *mut f32,
 ) {
+    let (work, out) = (g.work, g.out);
     // SAFETY: handed on.
-    unsafe { with_act!(act, finish_f::<V>(s, g, z, affine, mean, sums, products)) }
+    unsafe {
+        with_stored!(At, |z| with_stored!(AtMut, |out| with_act!(
+            act,
+            finish_f::<V, _, _, _>(s, work, z, affine, mean, out, sums, products)
+        )))
+    }
 }
 
 /// # Safety
 /// As [`finish_v`].
 #[inline(always)]
-unsafe fn finish_f<V: Vector, F: Function>(
+unsafe fn finish_f<V: Vector, F: Function, Z: Stored, T: Stored>(
     s: Size,
     g: Tile<*mut f32>,
-    z: Tile<*const f32>,
+    z: Tile<*const Z>,
     affine: AffineAt,
     mean: *const f32,
+    out: Tile<*mut T>,
     sums: *mut f32,
     products: *mut f32,
 ) {
@@ -299,6 +528,7 @@ unsafe fn finish_f<V: Vector, F: Function>(
         for r in (0..s.rows).step_by(ROWS) {
             let rows = ROWS.min(s.rows - r);
             let (g0, z0) = (g.start.add(r * g.row), z.start.add(r * z.row));
+            let out0 = out.start.add(r * out.row);
             channel_blocks!(V, s.width, |j, n, FULL| {
                 let scale = V::get::<FULL>(affine.scale.add(j), n);
                 let shift = V::get::<FULL>(affine.shift.add(j), n);
@@ -306,10 +536,10 @@ unsafe fn finish_f<V: Vector, F: Function>(
                 let mut sum = V::get::<FULL>(sums.add(j), n);
                 let mut product = V::get::<FULL>(products.add(j), n);
                 for i in 0..rows {
-                    let p = g0.add(i * g.row + j);
-                    let z = V::get::<FULL>(z0.add(i * z.row + j), n);
-                    let g = F::slope(V::get::<FULL>(p, n), scale.mul_add(z, shift));
-                    g.put::<FULL>(p, n);
+                    let z: V = Z::get::<V, FULL>(z0.add(i * z.row + j), n);
+                    let g = V::get::<FULL>(g0.add(i * g.row + j), n);
+                    let g = T::round(F::slope(g, scale.mul_add(z, shift)));
+                    T::put::<V, FULL>(g, out0.add(i * out.row + j), n);
                     sum = sum.add(g);
                     product = g.mul_add(z.sub(mean), product);
                 }
@@ -367,23 +597,28 @@ unsafe fn sum_rows_v<V: Vector>(s: Size, x: Tile<*const f32>, sums: *mut f32) {
 #[inline(always)]
 unsafe fn dot_rows_v<V: Vector>(
     s: Size,
-    g: Tile<*const f32>,
-    x: Tile<*const f32>,
+    g: Tile<At>,
+    x: Tile<At>,
     affine: AffineAt,
     act: Act,
     sums: *mut f32,
 ) {
     // SAFETY: handed on.
-    unsafe { with_act!(act, dot_rows_f::<V>(s, g, x, affine, sums)) }
+    unsafe {
+        with_stored!(At, |g| with_stored!(At, |x| with_act!(
+            act,
+            dot_rows_f::<V, _, _, _>(s, g, x, affine, sums)
+        )))
+    }
 }
 
 /// # Safety
 /// As [`dot_rows_v`].
 #[inline(always)]
-unsafe fn dot_rows_f<V: Vector, F: Function>(
+unsafe fn dot_rows_f<V: Vector, F: Function, G: Stored, X: Stored>(
     s: Size,
-    g: Tile<*const f32>,
-    x: Tile<*const f32>,
+    g: Tile<*const G>,
+    x: Tile<*const X>,
     affine: AffineAt,
     sums: *mut f32,
 ) {
@@ -400,9 +635,9 @@ unsafe fn dot_rows_f<V: Vector, F: Function>(
                 }
                 let mut sum = V::get::<FULL>(sums.add(j), n);
                 for i in 0..rows {
-                    let y =
-                        F::apply(scale.mul_add(V::get::<FULL>(x0.add(i * x.row + j), n), shift));
-                    sum = y.mul_add(V::get::<FULL>(g0.add(i * g.row + j), n), sum);
+                    let x = X::get::<V, FULL>(x0.add(i * x.row + j), n);
+                    let y = F::apply(scale.mul_add(x, shift));
+                    sum = y.mul_add(G::get::<V, FULL>(g0.add(i * g.row + j), n), sum);
                 }
                 sum.put::<FULL>(sums.add(j), n);
             });
@@ -415,14 +650,22 @@ unsafe fn dot_rows_f<V: Vector, F: Function>(
 /// # Safety
 /// The tile valid for the size; `row` of `width` floats.
 #[inline(always)]
-unsafe fn mul_row_v<V: Vector>(s: Size, x: Tile<*mut f32>, row: *const f32) {
+unsafe fn mul_row_v<V: Vector>(s: Size, x: Tile<AtMut>, row: *const f32) {
+    // SAFETY: handed on.
+    unsafe { with_stored!(AtMut, |x| mul_row_f::<V, _>(s, x, row)) }
+}
+
+/// # Safety
+/// As [`mul_row_v`].
+#[inline(always)]
+unsafe fn mul_row_f<V: Vector, X: Stored>(s: Size, x: Tile<*mut X>, row: *const f32) {
     // SAFETY: the caller vouches for the tiles; blocks stay within the width.
     unsafe {
         for r in 0..s.rows {
             let x = x.start.add(r * x.row);
             channel_blocks!(V, s.width, |j, n, FULL| {
-                let y = V::get::<FULL>(x.add(j), n).mul(V::get::<FULL>(row.add(j), n));
-                y.put::<FULL>(x.add(j), n);
+                let y: V = X::get::<V, FULL>(x.add(j), n).mul(V::get::<FULL>(row.add(j), n));
+                X::put::<V, FULL>(X::round(y), x.add(j), n);
             });
         }
     }

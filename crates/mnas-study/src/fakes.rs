@@ -13,7 +13,7 @@ use mnas_search::{
     ControllerSpec, CurvePoint, Failure, FailureKind, Int8Accuracy, Int8Outcome, LatencyRecord,
     LatencySource, ObjectiveKind, Study,
 };
-use mnas_train::{Augment, Control, Normalize, Optimizer, PadFill, Recipe, Schedule};
+use mnas_train::{Augment, Control, Normalize, Optimizer, PadFill, Recipe, Schedule, Storage};
 
 use crate::clock::Clock;
 use crate::dir::StudyDir;
@@ -57,6 +57,7 @@ pub(crate) fn recipe(epochs: f64) -> Recipe {
         label_smoothing: 0.0,
         bn_momentum: 0.9,
         ema_decay: None,
+        storage: Storage::F32,
         augment: Augment {
             random_resized_crop: false,
             pad_crop: 0,

@@ -13,7 +13,7 @@ use mnas_deploy::{Format, ModelMeta, export, interpret};
 use mnas_net::{Graph, NetSpec, Purpose, Shape, Weights, stream, zoo};
 use mnas_search::Space;
 use mnas_testkit::weights::random_weights;
-use mnas_train::{Engine, Normalize, Optimizer, SessionSpec};
+use mnas_train::{Engine, Normalize, Optimizer, SessionSpec, Storage};
 use serde_json::{Value, json};
 
 /// Largest difference relative to the largest logit.
@@ -144,6 +144,7 @@ fn evaluated(graph: &Graph, weights: &Weights, bytes: &[u8], normalize: Normaliz
         label_smoothing: 0.0,
         bn_momentum: 0.9,
         ema_decay: None,
+        storage: Storage::F32,
         seed: 0,
         trial: 0,
     };

@@ -55,10 +55,38 @@ pub struct SessionSpec {
     pub ema_decay: Option<f32>,
     /// How bytes become network inputs.
     pub normalize: Normalize,
+    /// How activations and their gradients lie in memory between layers.
+    pub storage: Storage,
     /// Seed of the study.
     pub seed: u64,
     /// Trial within the study; with `seed` it fixes the dropout masks.
     pub trial: u64,
+}
+
+/// How activations, and the gradients at them, lie in memory between layers. Everything else is
+/// f32 either way: arithmetic, sums, weights, their gradients and the optimiser's state, and of the
+/// activations images, answers, vectors (features of one pixel, as squeeze-excitation's) and what
+/// pooling windows, concatenations, dropout and activations that stand alone read and write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// As single precision.
+    #[default]
+    F32,
+    /// As bfloat16, f32 rounded to 8 bits of precision: half the bytes to hold and to move.
+    Bf16,
+}
+
+impl Storage {
+    /// Bfloat16 where `yes`, else f32.
+    pub fn bf16_if(yes: bool) -> Self {
+        if yes { Self::Bf16 } else { Self::F32 }
+    }
+
+    /// Whether it is the default.
+    pub fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 /// Input normalisation: `(byte/255 - mean) / std`, per channel.

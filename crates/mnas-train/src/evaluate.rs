@@ -4,7 +4,9 @@ use mnas_net::{Graph, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::trainer::check_fit;
-use crate::{Engine, Meta, Optimizer, Session, SessionSpec, Split, TrainError, TrainedFacts};
+use crate::{
+    Engine, Meta, Optimizer, Session, SessionSpec, Split, Storage, TrainError, TrainedFacts,
+};
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ pub struct Evaluation {
     pub loss: f64,
 }
 
-/// Evaluates `weights` on every image of `split`, in evaluation mode. Images are normalised as
+/// Evaluates `weights` on every image of `split`, in evaluation mode and single precision. Images are normalised as
 /// the weights' metadata says ([`crate::TrainedFacts`], written by [`crate::train`]), else as `meta` does.
 ///
 /// # Errors
@@ -57,6 +59,7 @@ pub fn evaluate(
         bn_momentum: 0.99,
         ema_decay: None,
         normalize: normalize.unwrap_or_else(|_| meta.normalize.clone()),
+        storage: Storage::F32,
         seed: 0,
         trial: 0,
     };

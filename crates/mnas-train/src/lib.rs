@@ -16,7 +16,9 @@ pub use augment::{Augment, PadFill};
 pub use dataset::error::{DataError, ImageError, RawFault};
 pub use dataset::split::Split;
 pub use dataset::{Data, Meta, OpenOptions, load_image, open};
-pub use engine::{CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, cpu};
+pub use engine::{
+    CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, Storage, cpu,
+};
 pub use evaluate::{AnswerError, Evaluation, evaluate, evaluate_with};
 pub use facts::{FactsError, TrainedFacts, keys};
 pub use loader::{Batch, Loader, LoaderPlan};

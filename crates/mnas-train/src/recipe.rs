@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Augment, Meta, Optimizer, PadFill};
+use crate::{Augment, Meta, Optimizer, PadFill, Storage};
 
 #[cfg(test)]
 mod tests;
@@ -88,6 +88,9 @@ pub struct Recipe {
     pub bn_momentum: f32,
     /// Decay of the moving average of weights that is evaluated and exported, if any.
     pub ema_decay: Option<f32>,
+    /// How activations lie in memory between layers.
+    #[serde(default, skip_serializing_if = "Storage::is_f32")]
+    pub storage: Storage,
     /// Random changes of training images.
     pub augment: Augment,
     /// Trains on a stratified subset of this many images; all where absent.
@@ -246,6 +249,7 @@ impl Recipe {
             label_smoothing: 0.1,
             bn_momentum: 0.9,
             ema_decay: None,
+            storage: Storage::F32,
             augment: Augment {
                 random_resized_crop: !small,
                 pad_crop: if small { meta.shape.h.div_ceil(8) } else { 0 },
@@ -280,6 +284,7 @@ impl Recipe {
             label_smoothing: 0.1,
             bn_momentum: 0.99,
             ema_decay: Some(0.9999),
+            storage: Storage::F32,
             augment: Augment {
                 random_resized_crop: true,
                 flip: true,

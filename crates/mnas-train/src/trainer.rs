@@ -502,6 +502,7 @@ fn session_spec(job: &TrainJob, images: usize) -> SessionSpec {
         bn_momentum: recipe.bn_momentum,
         ema_decay: recipe.ema_decay,
         normalize: job.meta.normalize.clone(),
+        storage: recipe.storage,
         seed: job.seed,
         trial: job.trial,
     }

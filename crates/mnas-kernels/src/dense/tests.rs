@@ -42,7 +42,8 @@ fn check(w: Window, ci: usize, co: usize, normed: bool, bias: bool, accumulate: 
         let mut moments = Moments::new(co);
         let with_bias = bias.then_some(&*b);
         let m = Some(&mut moments);
-        dense_forward(&mut workers, &shape, &x, &weights, with_bias, &mut out, m);
+        let (x, y_out) = (Values::F32(&x), ValuesMut::F32(&mut out));
+        dense_forward(&mut workers, &shape, x, &weights, with_bias, y_out, m);
         close(&out, &y, 1e-5 * (k2 * ci) as f64);
         check_moments(&moments, &y);
         let (mut wg, mut bg) = (vec![f32::NAN; dw.len()], vec![f32::NAN; co]);
@@ -52,11 +53,11 @@ fn check(w: Window, ci: usize, co: usize, normed: bool, bias: bool, accumulate: 
             vec![f32::NAN; x.len()]
         };
         let (upstream, bg_some) = (coming.upstream(), bias.then_some(&mut *bg));
-        let to = Some((&mut *xg, accumulate));
+        let to = Some((ValuesMut::F32(&mut xg), accumulate));
         dense_backward(
             &mut workers,
             &shape,
-            &x,
+            x,
             &weights,
             &upstream,
             &mut wg,

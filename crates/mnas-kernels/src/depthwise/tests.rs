@@ -79,7 +79,7 @@ fn check(w: Window, c: usize, act: usize, normed: bool, bias: bool, accumulate: 
             &source,
             &weights,
             with_bias,
-            &mut out,
+            ValuesMut::F32(&mut out),
             m,
         );
         close(&out, &y, 2e-5 * (k2 as f64));

@@ -20,7 +20,7 @@ fn materialized_and_added() {
             let n = map(shape).values();
             for workers in teams() {
                 let mut out = vec![f32::NAN; n];
-                materialize(&workers, map(shape), &a.source(), &mut out);
+                materialize(&workers, map(shape), &a.source(), ValuesMut::F32(&mut out));
                 close(&out, &a.meant(), 1e-5);
                 let sum: Vec<f64> = a
                     .meant()
@@ -28,10 +28,11 @@ fn materialized_and_added() {
                     .zip(b.meant())
                     .map(|(a, b)| a + b)
                     .collect();
-                add(&workers, map(shape), &a.source(), &b.source(), &mut out);
-                close(&out, &sum, 1e-5);
-                add(&workers, map(shape), &b.source(), &a.source(), &mut out);
-                close(&out, &sum, 1e-5);
+                for (a, b) in [(&a, &b), (&b, &a)] {
+                    let to = ValuesMut::F32(&mut out);
+                    add(&workers, map(shape), &a.source(), &b.source(), to);
+                    close(&out, &sum, 1e-5);
+                }
             }
         }
     }
@@ -42,9 +43,9 @@ fn gradients_added() {
     let g = values(50_000, 1);
     for workers in teams() {
         let mut out = vec![f32::NAN; g.len()];
-        add_gradient(&workers, &g, &mut out, false);
+        add_gradient(&workers, Values::F32(&g), ValuesMut::F32(&mut out), false);
         assert_eq!(out, g);
-        add_gradient(&workers, &g, &mut out, true);
+        add_gradient(&workers, Values::F32(&g), ValuesMut::F32(&mut out), true);
         assert!(out.iter().zip(&g).all(|(o, g)| *o == 2.0 * g));
     }
 }
@@ -67,8 +68,8 @@ fn gates() {
                 .collect();
             for workers in teams() {
                 let (mut g, mut got) = (g.clone(), vec![f32::NAN; images * c]);
-                let shape = map(shape);
-                gate_backward(&workers, shape, &given.source(), &gate, &mut g, &mut got);
+                let (shape, product) = (map(shape), ValuesMut::F32(&mut g));
+                gate_backward(&workers, shape, &given.source(), &gate, product, &mut got);
                 close(&g, &scaled, 1e-6);
                 close(&got, &dgate, 1e-5 * pixels as f64);
             }

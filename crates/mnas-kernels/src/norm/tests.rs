@@ -9,7 +9,7 @@ fn moments_far_from_zero() {
         let x: Vec<f32> = values(c * 3000, 1).iter().map(|v| 1000.0 + v).collect();
         for mut workers in teams() {
             let mut m = Moments::new(c);
-            moments(&mut workers, &x, &mut m);
+            moments(&mut workers, Values::F32(&x), &mut m);
             check_moments(&m, &double(&x));
         }
     }
@@ -76,24 +76,26 @@ fn backward_matches_differences() {
     };
     for mut workers in teams() {
         let mut n = BatchNorm::new(c);
-        moments(&mut workers, &z, &mut n.moments);
+        let z = Values::F32(&z);
+        moments(&mut workers, z, &mut n.moments);
         n.train(&gamma, &beta, 0.01);
         let mut g = weight.clone();
         let mut sums = std::mem::take(&mut n.sums);
         let source = Source {
             affine: Some(n.affine()),
-            ..Source::plain(&z)
+            ..Source::plain(z)
         };
         let end = Finish {
             mean: &n.mean,
             sums: &mut sums,
         };
-        finish(&mut workers, c, &source, &mut g, end);
+        finish(&mut workers, c, &source, ValuesMut::F32(&mut g), end);
         n.sums = sums;
         let (mut dgamma, mut dbeta) = (vec![0.0; c], vec![0.0; c]);
         n.backward(&gamma, &mut dgamma, &mut dbeta);
         let mut dz = vec![0.0; rows * c];
-        norm_gradient(&workers, c, &n.upstream(&g, &z), &mut dz, false);
+        let upstream = n.upstream(Values::F32(&g), z);
+        norm_gradient(&workers, c, &upstream, ValuesMut::F32(&mut dz), false);
         close(&dz, &differences(0), 1e-4);
         close(&dgamma, &differences(1), 1e-4);
         close(&dbeta, &differences(2), 1e-4);
@@ -108,9 +110,9 @@ fn standing_alone() {
         for mut workers in teams() {
             check_sink(&given, &g, (false, true), 1e-5, |sink| {
                 let sink = sink.unwrap();
-                sink.out.copy_from_slice(&values(3 * 100 * 21, 5));
-                let end = sink.finish.unwrap();
-                finish(&mut workers, 21, &given.source(), sink.out, end);
+                let (out, end) = (sink.out.into_f32(), sink.finish.unwrap());
+                out.copy_from_slice(&values(3 * 100 * 21, 5));
+                finish(&mut workers, 21, &given.source(), ValuesMut::F32(out), end);
             });
         }
     }
@@ -118,7 +120,8 @@ fn standing_alone() {
         let coming = Coming::new(300, 21, normed);
         for workers in teams() {
             let mut out = vec![1.0; 6300];
-            norm_gradient(&workers, 21, &coming.upstream(), &mut out, true);
+            let to = ValuesMut::F32(&mut out);
+            norm_gradient(&workers, 21, &coming.upstream(), to, true);
             let expected: Vec<f64> = coming.meant().iter().map(|g| g + 1.0).collect();
             close(&out, &expected, 1e-5);
         }

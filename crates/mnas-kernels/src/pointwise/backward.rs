@@ -11,7 +11,8 @@ use crate::isa::Isa;
 use crate::product::{Extents, Left, Out, Right, product};
 use crate::source::{Sink, Source, Upstream};
 use crate::stats::{TileFinish, carve, join_sums, scratch_len};
-use crate::tile::Tile;
+use crate::stored::SharedValues;
+use crate::tile::{Size, Staged, Tile};
 use crate::workers::{Floats, Shared, Workers, share};
 
 /// Rows per task below which joining partial weight gradients costs more than it saves.
@@ -85,7 +86,7 @@ struct Backward<'a> {
 
 /// [`Sink`] as tasks see it.
 struct SinkParts<'a> {
-    out: Shared<'a, f32>,
+    out: SharedValues<'a>,
     accumulate: bool,
     mean: Option<&'a [f32]>,
 }
@@ -100,7 +101,7 @@ fn take_apart<'a>(sink: Sink<'a>) -> (SinkParts<'a>, Option<&'a mut [f64]>) {
     let (mean, sums) = finish.map(|f| (f.mean, f.sums)).unzip();
     (
         SinkParts {
-            out: Shared::new(out),
+            out: SharedValues::new(out),
             accumulate,
             mean,
         },
@@ -156,7 +157,9 @@ impl Backward<'_> {
                     let g = upstream_tile(self.isa, outputs, self.upstream, &rows, &all, gradient);
                     self.weight_tile(rows.len(), g, outputs, x, dw, accumulate);
                     if let Some(s) = &sink {
-                        self.input_tile(&rows, g, &(0..inputs), right.0, s, &mut finish);
+                        // The activations have been used: their memory is in cache.
+                        let (all, space) = (0..inputs, &mut *active);
+                        self.input_tile(&rows, g, &all, right.0, s, &mut finish, space);
                     }
                 }
                 accumulate = true;
@@ -270,12 +273,10 @@ impl Backward<'_> {
     ) -> DoubleScratch<'s> {
         let outputs = self.shape.outputs;
         let width = columns.len();
-        let sizes = [
-            self.shape.rows().tile * outputs,
-            scratch_len(width),
-            4 * width,
-        ];
-        let [gradient, stats, total] = carve(scratch, sizes);
+        let t = self.shape.rows().tile;
+        let staging = sink.out.staging(t * width);
+        let sizes = [t * outputs, scratch_len(width), 4 * width, staging];
+        let [gradient, stats, total, staging] = carve(scratch, sizes);
         let mut local = DoubleScratch::new(total);
         let mut finish = TileFinish::new(width, stats, local.slice());
         for rows in self.shape.rows().tiles(rows) {
@@ -283,7 +284,7 @@ impl Backward<'_> {
             unsafe {
                 let all = 0..outputs;
                 let g = upstream_tile(self.isa, outputs, self.upstream, &rows, &all, gradient);
-                self.input_tile(&rows, g, columns, right, sink, &mut finish);
+                self.input_tile(&rows, g, columns, right, sink, &mut finish, staging);
             }
         }
         local
@@ -329,7 +330,8 @@ impl Backward<'_> {
         };
     }
 
-    /// Input gradient of one tile, columns only, with the sink's finish.
+    /// Input gradient of one tile, columns only, with the sink's finish; `space` as
+    /// [`Staged::new`] takes it.
     ///
     /// # Safety
     /// Rows and columns must lie within the sink and belong to this task; `right` starts at the
@@ -342,6 +344,7 @@ impl Backward<'_> {
         right: Right,
         sink: &SinkParts,
         finish: &mut TileFinish,
+        space: &mut [f32],
     ) {
         let PointwiseShape {
             inputs, outputs, ..
@@ -349,19 +352,26 @@ impl Backward<'_> {
         let at = rows.start * inputs + columns.start;
         let e = Extents::new(rows.len(), columns.len(), outputs);
         let left = Left::at(g.start, g.row, 1);
+        let size = Size::new(e.m, e.n);
+        let tile = Staged::new(Tile::at(sink.out.at(at), inputs), size, space);
+        let c = Out {
+            start: tile.work.start,
+            row: tile.work.row,
+            accumulate: sink.accumulate,
+        };
         // SAFETY: as the caller vouches.
         unsafe {
-            let start = sink.out.pointer().add(at);
-            let c = Out {
-                start,
-                row: inputs,
-                accumulate: sink.accumulate,
-            };
+            if sink.accumulate {
+                tile.fetch(self.isa, size);
+            }
             product(self.isa, e, left, right, c);
-            if let Some(mean) = sink.mean {
-                let z = Tile::at(self.source.raw[at..].as_ptr(), inputs);
-                let out = Tile::at(start, inputs);
-                finish.add(self.isa, e.m, out, z, self.source, mean, columns.start);
+            match sink.mean {
+                Some(mean) => {
+                    let raw = self.source.raw;
+                    let z = Tile::at(raw.part(at..raw.len()), inputs);
+                    finish.add(self.isa, e.m, tile, z, self.source, mean, columns.start);
+                }
+                None => tile.store(self.isa, size),
             }
         }
     }

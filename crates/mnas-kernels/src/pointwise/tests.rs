@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::source::Sink;
+use crate::stored::ValuesMut;
 use crate::test_data::{
     ACTS, Coming, Given, check_moments, check_sink, close, double, teams, values,
 };
@@ -63,7 +64,7 @@ fn check(case: Case) {
             &source,
             &w,
             bias,
-            &mut out,
+            ValuesMut::F32(&mut out),
             Some(&mut moments),
         );
         close(&out, &y, 1e-4 * (ci as f64).sqrt());
@@ -157,9 +158,10 @@ fn any_number_of_threads() {
         let mut m = Moments::new(56);
         Workers::enter(&mut workers, |workers| {
             let source = given.source();
-            pointwise_forward(workers, shape, &source, &w, None, &mut y, Some(&mut m));
+            let out = ValuesMut::F32(&mut y);
+            pointwise_forward(workers, shape, &source, &w, None, out, Some(&mut m));
             let sink = Sink {
-                out: &mut dx,
+                out: ValuesMut::F32(&mut dx),
                 accumulate: false,
                 finish: None,
             };

@@ -1,6 +1,7 @@
 //! Eight lanes in plain Rust; compilers turn the loops into SSE2 or NEON.
 
 use super::Vector;
+use crate::stored::Bf16;
 
 /// Eight floats.
 #[derive(Clone, Copy)]
@@ -91,6 +92,38 @@ impl Vector for Lanes {
         Lanes(std::array::from_fn(|i| {
             if a.0[i] >= b.0[i] { self.0[i] } else { 0.0 }
         }))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const Bf16) -> Self {
+        // SAFETY: the caller vouches for 8 values at p.
+        let v = unsafe { p.cast::<[Bf16; 8]>().read_unaligned() };
+        Lanes(v.map(Bf16::to_f32))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_part(p: *const Bf16, n: usize) -> Self {
+        let mut v = [0.0; 8];
+        for (i, lane) in v.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller vouches for n values at p.
+            *lane = unsafe { *p.add(i) }.to_f32();
+        }
+        Lanes(v)
+    }
+    #[inline(always)]
+    unsafe fn round_bf16(self) -> Self {
+        Lanes(self.0.map(|x| Bf16::from_f32(x).to_f32()))
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut Bf16) {
+        let v = self.0.map(Bf16::upper_half);
+        // SAFETY: the caller vouches for 8 values at p.
+        unsafe { p.cast::<[Bf16; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16_part(self, p: *mut Bf16, n: usize) {
+        for (i, lane) in self.0.iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for n values at p.
+            unsafe { *p.add(i) = Bf16::upper_half(*lane) };
+        }
     }
     #[inline(always)]
     unsafe fn transpose_8x8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {

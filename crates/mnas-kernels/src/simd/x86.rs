@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Vector;
+use crate::stored::Bf16;
 
 /// AVX-512 mask of the first `n` lanes, `n <= 16`.
 #[inline(always)]
@@ -17,6 +18,39 @@ unsafe fn mask8(n: usize) -> __m256i {
     debug_assert!(n <= 8);
     // SAFETY: 8 - n lies in 0..=8, so eight integers from there lie inside the array.
     unsafe { _mm256_loadu_si256(ONES.as_ptr().add(8 - n).cast()) }
+}
+
+/// Sixteen bfloat16 as floats.
+#[inline(always)]
+unsafe fn widen16(v: __m256i) -> __m512 {
+    // SAFETY: the caller has AVX-512 F.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(v))) }
+}
+
+/// The upper halves of sixteen floats.
+#[inline(always)]
+unsafe fn narrow16(v: __m512) -> __m256i {
+    // SAFETY: the caller has AVX-512 F.
+    unsafe { _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(_mm512_castps_si512(v))) }
+}
+
+/// Eight bfloat16 as floats.
+#[inline(always)]
+unsafe fn widen8(v: __m128i) -> __m256 {
+    // SAFETY: the caller has AVX2.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(v))) }
+}
+
+/// The upper halves of eight floats.
+#[inline(always)]
+unsafe fn narrow8(v: __m256) -> __m128i {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(v));
+        // Packs within each half of the register, so that quarters 0 and 2 hold the result.
+        let packed = _mm256_packus_epi32(halves, halves);
+        _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b10_00>(packed))
+    }
 }
 
 impl Vector for __m512 {
@@ -111,6 +145,44 @@ impl Vector for __m512 {
     unsafe fn keep_ge(self, a: Self, b: Self) -> Self {
         // SAFETY: the caller has the instruction set and vouches for the memory.
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b), self) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const Bf16) -> Self {
+        // SAFETY: the caller has the instruction set and vouches for the memory.
+        unsafe { widen16(_mm256_loadu_si256(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_part(p: *const Bf16, n: usize) -> Self {
+        // SAFETY: the caller has the instruction set and vouches for the memory.
+        unsafe { widen16(_mm256_maskz_loadu_epi16(mask16(n), p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn round_bf16(self) -> Self {
+        // SAFETY: the caller has the instruction set.
+        unsafe {
+            let bits = _mm512_castps_si512(self);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self, self);
+            let kept = _mm512_mask_or_epi32(up, nan, bits, _mm512_set1_epi32(0x40_0000));
+            let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+            _mm512_castsi512_ps(_mm512_and_si512(kept, upper))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut Bf16) {
+        // SAFETY: the caller has the instruction set and vouches for the memory.
+        unsafe { _mm256_storeu_si256(p.cast(), narrow16(self)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_part(self, p: *mut Bf16, n: usize) {
+        // SAFETY: the caller has the instruction set and vouches for the memory.
+        unsafe { _mm256_mask_storeu_epi16(p.cast(), mask16(n), narrow16(self)) }
     }
 
     #[inline(always)]
@@ -211,6 +283,55 @@ impl Vector for __m256 {
     unsafe fn keep_ge(self, a: Self, b: Self) -> Self {
         // SAFETY: the caller has the instruction set and vouches for the memory.
         unsafe { _mm256_and_ps(self, _mm256_cmp_ps::<_CMP_GE_OQ>(a, b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const Bf16) -> Self {
+        // SAFETY: the caller has the instruction set and vouches for the memory.
+        unsafe { widen8(_mm_loadu_si128(p.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_part(p: *const Bf16, n: usize) -> Self {
+        let mut whole = [Bf16::default(); 8];
+        for (i, value) in whole.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller vouches for n values at p.
+            *value = unsafe { *p.add(i) };
+        }
+        // SAFETY: the caller has the instruction set; the array holds a vector.
+        unsafe { Self::load_bf16(whole.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn round_bf16(self) -> Self {
+        // SAFETY: the caller has the instruction set.
+        unsafe {
+            let bits = _mm256_castps_si256(self);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(self, self);
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+            let (up, quiet) = (_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet));
+            let upper = _mm256_castsi256_ps(_mm256_set1_epi32(0xFFFF_0000_u32 as i32));
+            _mm256_and_ps(_mm256_blendv_ps(up, quiet, nan), upper)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut Bf16) {
+        // SAFETY: the caller has the instruction set and vouches for the memory.
+        unsafe { _mm_storeu_si128(p.cast(), narrow8(self)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16_part(self, p: *mut Bf16, n: usize) {
+        let mut whole = [Bf16::default(); 8];
+        // SAFETY: the caller has the instruction set; the array holds a vector.
+        unsafe { self.store_bf16(whole.as_mut_ptr()) };
+        for (i, value) in whole.iter().enumerate().take(n) {
+            // SAFETY: the caller vouches for n values at p.
+            unsafe { *p.add(i) = *value };
+        }
     }
 
     #[inline(always)]

@@ -1,6 +1,86 @@
-//! Disjoint parts of one slice.
+//! Disjoint parts of one slice, and values of either storage in them.
 
 use std::ops::Range;
+
+use mnas_kernels::{Bf16, Values, ValuesMut};
+
+use super::Storage;
+
+/// Floats that `values` values take.
+pub(super) fn floats(storage: Storage, values: usize) -> usize {
+    match storage {
+        Storage::F32 => values,
+        Storage::Bf16 => values.div_ceil(2),
+    }
+}
+
+/// Values in the arena.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Span {
+    /// First of the floats that hold them.
+    pub(super) offset: usize,
+    /// How many values.
+    pub(super) len: usize,
+    pub(super) storage: Storage,
+}
+
+impl Span {
+    /// No values.
+    pub(super) const NONE: Self = Self {
+        offset: 0,
+        len: 0,
+        storage: Storage::F32,
+    };
+
+    fn floats(&self) -> Range<usize> {
+        self.offset..self.offset + floats(self.storage, self.len)
+    }
+
+    /// The floats, where they are the values.
+    ///
+    /// # Panics
+    /// Where they are not: the plan stores as f32 what its step reads so.
+    pub(super) fn as_f32(&self) -> Range<usize> {
+        assert!(self.storage.is_f32(), "a step of f32 on {self:?}");
+        self.floats()
+    }
+
+    fn values<'a>(&self, floats: &'a [f32]) -> Values<'a> {
+        match self.storage {
+            Storage::F32 => Values::F32(floats),
+            Storage::Bf16 => Values::Bf16(&Bf16::within(floats)[..self.len]),
+        }
+    }
+
+    fn values_mut<'a>(&self, floats: &'a mut [f32]) -> ValuesMut<'a> {
+        match self.storage {
+            Storage::F32 => ValuesMut::F32(floats),
+            Storage::Bf16 => ValuesMut::Bf16(&mut Bf16::within_mut(floats)[..self.len]),
+        }
+    }
+}
+
+/// [`borrow`] for values of either storage.
+///
+/// # Panics
+/// As [`borrow`].
+pub(super) fn borrow_values<const W: usize, const R: usize>(
+    arena: &mut [f32],
+    writes: [Span; W],
+    reads: [Span; R],
+) -> ([ValuesMut<'_>; W], [Values<'_>; R]) {
+    let ranges = (
+        writes.each_ref().map(Span::floats),
+        reads.each_ref().map(Span::floats),
+    );
+    let (written, read) = borrow(arena, ranges.0, ranges.1);
+    let (mut writes, mut reads) = (writes.iter(), reads.iter());
+    let one_each = "as many slices as spans";
+    (
+        written.map(|slice| writes.next().expect(one_each).values_mut(slice)),
+        read.map(|slice| reads.next().expect(one_each).values(slice)),
+    )
+}
 
 /// Borrows parts of `slice`: `W` to write and `R` to read. A part that is read may be named more
 /// than once; empty parts lie anywhere.
@@ -61,6 +141,26 @@ mod tests {
             (&*a, none.len(), b, c),
             (&[6.0, 7.0][..], 0, &[1.0, 2.0][..], b)
         );
+    }
+
+    #[test]
+    fn an_odd_number_of_halves() {
+        let mut data = [0.0; 6];
+        let span = |offset, storage| Span {
+            offset,
+            len: 3,
+            storage,
+        };
+        let (half, single) = (span(1, Storage::Bf16), span(3, Storage::F32));
+        {
+            let ([h], [s]) = borrow_values(&mut data, [half.clone()], [single.clone()]);
+            let ValuesMut::Bf16(h) = h else { panic!() };
+            assert_eq!((h.len(), s.as_f32().len()), (3, 3));
+            h[2] = Bf16::from_f32(2.0);
+        }
+        let ([], [h, none]) = borrow_values(&mut data, [], [half, Span::NONE]);
+        let Values::Bf16(h) = h else { panic!() };
+        assert_eq!((h[2].to_f32(), none.len()), (2.0, 0));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use mnas_kernels::{BatchNorm, Floats, PointwiseShape, Source, Window, Workers};
+use mnas_kernels::{BatchNorm, Floats, PointwiseShape, Source, Values, Window, Workers};
 use mnas_net::{Purpose, stream};
 
-use super::arena::borrow;
+use super::arena::{Span, borrow, borrow_values};
 use super::plan::{Buffer, Forward, Kind, Layer, Place, Plan, Slide, View};
 use super::tensors::Tensors;
 use super::{SessionSpec, StepStats};
@@ -26,19 +26,20 @@ pub(super) struct Pass<'a> {
     pub(super) images: usize,
 }
 
-/// Where a buffer's values for `images` images lie.
-fn range(places: &[Place], images: usize, b: Buffer) -> Range<usize> {
-    let Place { offset, per_image } = places[b.0];
-    offset..offset + images * per_image
-}
-
-/// A view with its slices: `raw` and, where it has one, `gate`.
-fn source<'a>(view: &View, norms: &'a [BatchNorm], raw: &'a [f32], gate: &'a [f32]) -> Source<'a> {
+/// A view with its values: `raw` and, where it has one, `gate`.
+fn source<'a>(
+    view: &View,
+    norms: &'a [BatchNorm],
+    raw: Values<'a>,
+    gate: Option<Values<'a>>,
+) -> Source<'a> {
     Source {
         raw,
         affine: view.norm.map(|n| norms[n].affine()),
         act: view.act,
-        gate: view.gate.map(|_| gate),
+        gate: view
+            .gate
+            .map(|_| gate.expect("a gated view is read with its gate").as_f32()),
     }
 }
 
@@ -75,28 +76,33 @@ fn dense_shape(l: &Layer, images: usize) -> mnas_kernels::DenseShape {
 }
 
 impl Pass<'_> {
-    fn at(&self, b: Buffer) -> Range<usize> {
-        range(self.places, self.images, b)
+    fn at(&self, b: Buffer) -> Span {
+        self.places[b.0].span(self.images)
     }
 
-    fn gate_at(&self, view: &View) -> Range<usize> {
-        view.gate.map_or(0..0, |g| self.at(g))
+    /// The floats of a buffer that is stored as f32.
+    fn single(&self, b: Buffer) -> Range<usize> {
+        self.at(b).as_f32()
+    }
+
+    fn gate_at(&self, view: &View) -> Span {
+        view.gate.map_or(Span::NONE, |g| self.at(g))
     }
 
     /// Normalises the images' bytes into the network's input.
     pub(super) fn read_images(&mut self, bytes: &[u8]) {
-        let to = self.at(self.plan.images);
+        let to = self.single(self.plan.images);
         mnas_kernels::from_bytes(self.workers, bytes, self.tables, &mut self.arena[to]);
     }
 
     /// The network's answers, `images` by classes.
     pub(super) fn logits(&self) -> &[f32] {
-        &self.arena[self.at(self.plan.logits)]
+        &self.arena[self.single(self.plan.logits)]
     }
 
     /// Mean loss and hits; the loss's gradient goes to its buffer.
     pub(super) fn loss(&mut self, labels: &[u16]) -> StepStats {
-        let (logits, gradient) = (self.at(self.plan.logits), self.at(self.plan.loss));
+        let (logits, gradient) = (self.single(self.plan.logits), self.single(self.plan.loss));
         let ([g], [x]) = borrow(self.arena, [gradient], [logits]);
         let (loss, correct) = mnas_kernels::cross_entropy(x, labels, self.spec.label_smoothing, g);
         StepStats { loss, correct }
@@ -145,16 +151,17 @@ impl Pass<'_> {
             Forward::Moments { x, norm } => {
                 if training {
                     let x = self.at(*x);
+                    let ([], [x]) = borrow_values(self.arena, [], [x]);
                     let moments = &mut self.norms[*norm].moments;
-                    mnas_kernels::moments(self.workers, &self.arena[x], moments);
+                    mnas_kernels::moments(self.workers, x, moments);
                 }
             }
             Forward::Materialize { view, map, out } => {
                 let shape = map.shape(self.images);
                 let reads = [self.at(view.raw), self.gate_at(view)];
                 let y = self.at(*out);
-                let ([y], [x, gate]) = borrow(self.arena, [y], reads);
-                let x = source(view, self.norms, x, gate);
+                let ([y], [x, gate]) = borrow_values(self.arena, [y], reads);
+                let x = source(view, self.norms, x, Some(gate));
                 mnas_kernels::materialize(self.workers, shape, &x, y);
             }
             Forward::Add {
@@ -165,17 +172,17 @@ impl Pass<'_> {
                 let shape = map.shape(self.images);
                 let reads = [self.at(a.raw), self.at(b.raw)];
                 let y = self.at(*out);
-                let ([y], [xa, xb]) = borrow(self.arena, [y], reads);
-                let xa = source(a, self.norms, xa, &[]);
-                let xb = source(b, self.norms, xb, &[]);
+                let ([y], [xa, xb]) = borrow_values(self.arena, [y], reads);
+                let xa = source(a, self.norms, xa, None);
+                let xb = source(b, self.norms, xb, None);
                 mnas_kernels::add(self.workers, shape, &xa, &xb, y);
             }
             Forward::GlobalAverage { view, map, out } => {
                 let shape = map.shape(self.images);
                 let (x, y) = (self.at(view.raw), self.at(*out));
-                let ([y], [x]) = borrow(self.arena, [y], [x]);
-                let x = source(view, self.norms, x, &[]);
-                mnas_kernels::global_average(self.workers, shape, &x, y);
+                let ([y], [x]) = borrow_values(self.arena, [y], [x]);
+                let x = source(view, self.norms, x, None);
+                mnas_kernels::global_average(self.workers, shape, &x, y.into_f32());
             }
             Forward::Pool {
                 kind,
@@ -184,13 +191,13 @@ impl Pass<'_> {
                 x,
                 out,
             } => {
-                let (x, y) = (self.at(*x), self.at(*out));
+                let (x, y) = (self.single(*x), self.single(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 let w = window(slide, self.images);
                 mnas_kernels::pool_forward(self.workers, *kind, &w, *channels, x, y);
             }
             Forward::Element { f, x, out } => {
-                let (x, y) = (self.at(*x), self.at(*out));
+                let (x, y) = (self.single(*x), self.single(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 mnas_kernels::element_forward(self.workers, *f, x, y);
             }
@@ -199,7 +206,7 @@ impl Pass<'_> {
                 self.dropout(rate, *x, *mask, *out);
             }
             Forward::Concat { x, part, out } => {
-                let (x, y) = (self.at(*x), self.at(*out));
+                let (x, y) = (self.single(*x), self.single(*out));
                 let ([y], [x]) = borrow(self.arena, [y], [x]);
                 let lines = y
                     .chunks_exact_mut(part.total)
@@ -212,8 +219,8 @@ impl Pass<'_> {
     }
 
     fn dropout(&mut self, rate: f32, x: Buffer, mask: Buffer, out: Buffer) {
-        let writes = [self.at(mask), self.at(out)];
-        let x = self.at(x);
+        let writes = [self.single(mask), self.single(out)];
+        let x = self.single(x);
         let ([mask, y], [x]) = borrow(self.arena, writes, [x]);
         if rate > 0.0 {
             // One stream per step and layer, so that a resumed run needs no replay.
@@ -233,7 +240,7 @@ impl Pass<'_> {
     fn forward_layer(&mut self, l: &Layer, training: bool) {
         let reads = [self.at(l.input.raw), self.gate_at(&l.input)];
         let out = self.at(l.out);
-        let ([y], [x, gate]) = borrow(self.arena, [out], reads);
+        let ([y], [x, gate]) = borrow_values(self.arena, [out], reads);
         let values = if training {
             &self.tensors.values
         } else {
@@ -246,7 +253,7 @@ impl Pass<'_> {
             .stats
             .filter(|_| training)
             .map(|n| std::mem::take(&mut self.norms[n].moments));
-        let x = source(&l.input, self.norms, x, gate);
+        let x = source(&l.input, self.norms, x, Some(gate));
         let m = moments.as_mut();
         match l.kind {
             Kind::Pointwise => {

@@ -6,7 +6,8 @@
 use mnas_kernels::{Act, Element, MapShape, Pool};
 use mnas_net::{Graph, NodeId, Shape};
 
-use crate::{EngineError, SessionSpec};
+use super::arena::{Span, floats};
+use crate::{EngineError, SessionSpec, Storage};
 
 mod backward;
 mod forward;
@@ -18,12 +19,25 @@ use memory::Lifetimes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Buffer(pub(super) usize);
 
-/// Where a buffer lies; both in floats.
+/// Where a buffer lies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    pub(super) offset: usize,
-    /// Floats per image of the batch.
-    pub(super) per_image: usize,
+    /// In floats.
+    offset: usize,
+    /// Values per image of the batch.
+    per_image: usize,
+    storage: Storage,
+}
+
+impl Place {
+    /// The values of a batch.
+    pub(super) fn span(self, images: usize) -> Span {
+        Span {
+            offset: self.offset,
+            len: images * self.per_image,
+            storage: self.storage,
+        }
+    }
 }
 
 /// Places of all buffers in one arena.
@@ -308,7 +322,7 @@ impl Plan {
         let mut lowering = Lowering::new(graph);
         lowering.forward()?;
         lowering.backward();
-        Ok(lowering.finish(spec.batch))
+        Ok(lowering.finish(spec.batch, spec.storage))
     }
 }
 
@@ -335,7 +349,8 @@ struct Lowering<'g> {
     norm_of: Vec<Option<usize>>,
     layer_of: Vec<Option<usize>>,
     masks: Vec<Option<Buffer>>,
-    per_image: Vec<usize>,
+    /// What each buffer holds of an image.
+    shapes: Vec<Shape>,
     layers: Vec<Layer>,
     norms: Vec<Norm>,
     forward: Vec<Forward>,
@@ -376,7 +391,7 @@ impl<'g> Lowering<'g> {
             norm_of: vec![None; n],
             layer_of: vec![None; n],
             masks: vec![None; n],
-            per_image: vec![],
+            shapes: vec![],
             layers: vec![],
             norms: vec![],
             forward: vec![],
@@ -387,9 +402,9 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn buffer(&mut self, per_image: usize) -> Buffer {
-        self.per_image.push(per_image);
-        Buffer(self.per_image.len() - 1)
+    fn buffer(&mut self, shape: Shape) -> Buffer {
+        self.shapes.push(shape);
+        Buffer(self.shapes.len() - 1)
     }
 
     fn param(&self, id: NodeId, i: usize) -> Param {
@@ -404,10 +419,11 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn finish(self, batch: usize) -> Plan {
+    fn finish(self, batch: usize, storage: Storage) -> Plan {
+        let stored = self.stored(storage);
         Plan {
-            training: self.layout(batch, true),
-            evaluation: self.layout(batch, false),
+            training: self.layout(batch, &stored, true),
+            evaluation: self.layout(batch, &stored, false),
             layers: self.layers,
             norms: self.norms,
             forward: self.forward,
@@ -419,8 +435,24 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    fn layout(&self, batch: usize, training: bool) -> Layout {
-        let mut lifetimes = Lifetimes::new(self.per_image.len());
+    /// How each buffer is stored: as asked for, but as f32 where a step needs that, and vectors,
+    /// which are small.
+    fn stored(&self, storage: Storage) -> Vec<Storage> {
+        let mut stored = vec![storage; self.shapes.len()];
+        let vectors = (0..stored.len()).filter(|b| self.shapes[*b].pixels() == 1);
+        let ends = [self.images, self.logits, self.loss];
+        let forward = self.forward.iter().flat_map(Forward::singles);
+        let backward = self.backward.iter().flat_map(|s| s.singles());
+        let views = self.layers.iter().flat_map(|l| l.input.gate);
+        let singles = ends.into_iter().chain(forward).chain(backward).chain(views);
+        for b in singles.map(|b| b.0).chain(vectors) {
+            stored[b] = Storage::F32;
+        }
+        stored
+    }
+
+    fn layout(&self, batch: usize, stored: &[Storage], training: bool) -> Layout {
+        let mut lifetimes = Lifetimes::new(self.shapes.len());
         lifetimes.touch(0, [self.images]);
         for (t, step) in self.forward.iter().enumerate() {
             lifetimes.touch(t, step.buffers(&self.layers));
@@ -433,17 +465,18 @@ impl<'g> Lowering<'g> {
                 lifetimes.touch(t + 1 + i, step.buffers(&self.layers));
             }
         }
-        let sizes: Vec<usize> = self
-            .per_image
-            .iter()
-            .map(|n| (n * batch).next_multiple_of(16))
+        let buffers = || self.shapes.iter().zip(stored);
+        let sizes: Vec<usize> = buffers()
+            .map(|(shape, storage)| floats(*storage, shape.len() * batch).next_multiple_of(16))
             .collect();
         let (offsets, arena) = lifetimes.assign(&sizes);
-        let places = offsets.into_iter().zip(&self.per_image);
-        let places = places
-            .map(|(offset, n)| Place {
+        let places = offsets
+            .into_iter()
+            .zip(buffers())
+            .map(|(offset, (shape, storage))| Place {
                 offset,
-                per_image: *n,
+                per_image: shape.len(),
+                storage: *storage,
             })
             .collect();
         Layout { places, arena }
@@ -472,6 +505,24 @@ impl Forward {
             | Forward::Element { x, out, .. }
             | Forward::Concat { x, out, .. } => vec![*x, *out],
             Forward::Dropout { x, mask, out, .. } => vec![*x, *mask, *out],
+        }
+    }
+
+    /// Buffers that the step reads or writes as f32 alone.
+    fn singles(&self) -> Vec<Buffer> {
+        match self {
+            Forward::Layer(_)
+            | Forward::Moments { .. }
+            | Forward::Norm(_)
+            | Forward::Add { .. } => {
+                vec![]
+            }
+            Forward::Materialize { view, .. } => view.gate.into_iter().collect(),
+            Forward::GlobalAverage { out, .. } => vec![*out],
+            Forward::Pool { .. }
+            | Forward::Element { .. }
+            | Forward::Dropout { .. }
+            | Forward::Concat { .. } => self.buffers(&[]),
         }
     }
 }
@@ -527,6 +578,27 @@ impl Backward {
                 vec![*x, *y, *g, target.out]
             }
             Backward::Dropout { mask, g, target } => vec![*mask, *g, target.out],
+        }
+    }
+
+    /// Buffers that the step reads or writes as f32 alone.
+    fn singles(&self) -> Vec<Buffer> {
+        match self {
+            Backward::Layer { .. }
+            | Backward::Finish { .. }
+            | Backward::Norm(_)
+            | Backward::NormInput { .. }
+            | Backward::Copy { .. } => vec![],
+            Backward::Gate {
+                gate,
+                gate_gradient,
+                ..
+            } => vec![*gate, *gate_gradient],
+            Backward::GlobalAverage { g, .. } => vec![*g],
+            Backward::Pool { .. }
+            | Backward::Element { .. }
+            | Backward::Dropout { .. }
+            | Backward::Concat { .. } => self.buffers(&[]),
         }
     }
 }

@@ -12,6 +12,7 @@ mod contract;
 mod golden;
 mod gradients;
 mod reference;
+mod storage;
 
 /// Plain gradient descent at rate 1 shows the gradient: weights before minus after.
 fn plain_spec(batch: usize, channels: usize) -> SessionSpec {
@@ -30,6 +31,7 @@ fn plain_spec(batch: usize, channels: usize) -> SessionSpec {
             mean: vec![0.5; channels],
             std: vec![0.25; channels],
         },
+        storage: Storage::F32,
         seed: 7,
         trial: 3,
     }

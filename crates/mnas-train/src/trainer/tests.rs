@@ -6,7 +6,7 @@ use mnas_net::{Activation, GraphBuilder, Op};
 use super::*;
 use crate::evaluate::evaluate;
 use crate::fake::{Fake, TOY, toy_graph, toy_meta, toy_split};
-use crate::{Augment, Optimizer, PadFill, Schedule, cpu};
+use crate::{Augment, Optimizer, PadFill, Schedule, Storage, cpu};
 
 fn recipe() -> Recipe {
     Recipe {
@@ -22,6 +22,7 @@ fn recipe() -> Recipe {
         label_smoothing: 0.0,
         bn_momentum: 0.9,
         ema_decay: None,
+        storage: Storage::F32,
         augment: Augment {
             pad_crop: 1,
             pad_fill: PadFill::Reflect,
@@ -310,12 +311,15 @@ fn failures_say_what_is_wrong() {
     );
     run(&fake, |_| (), Some(&path), Some(4)).unwrap();
     let shown = path.display();
-    assert_eq!(
-        message(run(&fake, |r| r.learning_rate = 0.2, Some(&path), None)),
-        format!(
-            "{shown}: the checkpoint belongs to another run (network, data, recipe, seed or trial differ); delete it to start afresh"
-        )
-    );
+    let other: [fn(&mut Recipe); 2] = [|r| r.learning_rate = 0.2, |r| r.storage = Storage::Bf16];
+    for edit in other {
+        assert_eq!(
+            message(run(&fake, edit, Some(&path), None)),
+            format!(
+                "{shown}: the checkpoint belongs to another run (network, data, recipe, seed or trial differ); delete it to start afresh"
+            )
+        );
+    }
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let text = message(run(&fake, |_| (), Some(&path), None));

@@ -1,10 +1,10 @@
 //! Backward half of a pass.
 
-use mnas_kernels::{Finish, Sink, Upstream};
+use mnas_kernels::{Finish, Sink, Upstream, Values, ValuesMut};
 
-use super::super::arena::borrow;
+use super::super::arena::{Span, borrow, borrow_values};
 use super::super::plan::{Backward, Buffer, Kind, Map, Place, Target, View};
-use super::{Pass, dense_shape, pointwise_shape, range, source, window};
+use super::{Pass, dense_shape, pointwise_shape, source, window};
 
 impl Pass<'_> {
     /// Computes all gradients.
@@ -59,8 +59,9 @@ impl Pass<'_> {
                 let writes = [self.at(*g), self.at(*gate_gradient)];
                 let reads = [self.at(view.raw), self.at(*gate)];
                 let shape = map.shape(self.images);
-                let ([g, dgate], [x, gate]) = borrow(self.arena, writes, reads);
-                let x = source(view, self.norms, x, &[]);
+                let ([g, dgate], [x, gate]) = borrow_values(self.arena, writes, reads);
+                let x = source(view, self.norms, x, None);
+                let (gate, dgate) = (gate.as_f32(), dgate.into_f32());
                 mnas_kernels::gate_backward(self.workers, shape, &x, gate, g, dgate);
             }
             Backward::GlobalAverage {
@@ -80,7 +81,7 @@ impl Pass<'_> {
                 target,
             } => {
                 let ([out], [x, y, g]) =
-                    parts(self.arena, self.places, self.images, target, [*x, *y, *g]);
+                    singles(self.arena, self.places, self.images, target, [*x, *y, *g]);
                 let (w, acc) = (window(slide, self.images), target.accumulate);
                 let (workers, c) = (&*self.workers, *channels);
                 mnas_kernels::pool_backward(workers, *kind, &w, c, (x, y), g, out, acc);
@@ -92,18 +93,18 @@ impl Pass<'_> {
                 target,
             } => {
                 let ([out], [x, y, g]) =
-                    parts(self.arena, self.places, self.images, target, [*x, *y, *g]);
+                    singles(self.arena, self.places, self.images, target, [*x, *y, *g]);
                 let acc = target.accumulate;
                 mnas_kernels::element_backward(self.workers, *f, (x, y), g, out, acc);
             }
             Backward::Dropout { mask, g, target } => {
                 let ([out], [mask, g]) =
-                    parts(self.arena, self.places, self.images, target, [*mask, *g]);
+                    singles(self.arena, self.places, self.images, target, [*mask, *g]);
                 let products = mask.iter().zip(g).map(|(m, g)| m * g);
                 contribute(out, products, target.accumulate);
             }
             Backward::Concat { g, part, target } => {
-                let ([out], [g]) = parts(self.arena, self.places, self.images, target, [*g]);
+                let ([out], [g]) = singles(self.arena, self.places, self.images, target, [*g]);
                 let columns = part.offset..part.offset + part.channels;
                 let lines = g
                     .chunks_exact(part.total)
@@ -115,14 +116,14 @@ impl Pass<'_> {
 
     fn finish(&mut self, view: &View, channels: usize, norm: usize, g: Buffer) {
         let (z, g) = (self.at(view.raw), self.at(g));
-        let ([g], [z]) = borrow(self.arena, [g], [z]);
+        let ([g], [z]) = borrow_values(self.arena, [g], [z]);
         let mut sums = std::mem::take(&mut self.norms[norm].sums);
         let mean = &self.norms[norm].mean;
         let end = Finish {
             mean,
             sums: &mut sums,
         };
-        let z = source(view, self.norms, z, &[]);
+        let z = source(view, self.norms, z, None);
         mnas_kernels::finish(self.workers, channels, &z, g, end);
         self.norms[norm].sums = sums;
     }
@@ -138,7 +139,7 @@ impl Pass<'_> {
     fn global_average_backward(&mut self, view: &View, map: Map, g: Buffer, target: &Target) {
         let mut sums = self.take_sums(target);
         let ([out], [g, x]) = parts(self.arena, self.places, self.images, target, [g, view.raw]);
-        let x = source(view, self.norms, x, &[]);
+        let (x, g) = (source(view, self.norms, x, None), g.as_f32());
         let sink = sink(self.norms, target, out, &mut sums);
         let shape = map.shape(self.images);
         mnas_kernels::global_average_backward(self.workers, shape, &x, g, sink);
@@ -153,16 +154,16 @@ impl Pass<'_> {
         to: Option<&Target>,
     ) {
         let l = &self.plan.layers[layer];
-        let out = to.map_or(0..0, |t| self.at(t.out));
-        let z = norm.map_or(0..0, |_| self.at(l.out));
+        let out = to.map_or(Span::NONE, |t| self.at(t.out));
+        let z = norm.map_or(Span::NONE, |_| self.at(l.out));
         let reads = [self.at(l.input.raw), self.gate_at(&l.input), self.at(g), z];
         let mut sums = to.map(|t| self.take_sums(t)).unwrap_or_default();
-        let ([out], [x, gate, g, z]) = borrow(self.arena, [out], reads);
+        let ([out], [x, gate, g, z]) = borrow_values(self.arena, [out], reads);
         let upstream = match norm {
             Some(n) => self.norms[n].upstream(g, z),
             None => Upstream { g, norm: None },
         };
-        let x = source(&l.input, self.norms, x, gate);
+        let x = source(&l.input, self.norms, x, Some(gate));
         let (weights, bias) = (
             self.tensors.place(l.weights),
             l.bias.map(|b| self.tensors.place(b)),
@@ -207,16 +208,28 @@ impl Pass<'_> {
     }
 }
 
-/// A target's slice to write and `reads` to read.
+/// A target's memory to write and `reads` to read.
 fn parts<'a, const R: usize>(
     arena: &'a mut [f32],
     places: &[Place],
     images: usize,
     target: &Target,
     reads: [Buffer; R],
+) -> ([ValuesMut<'a>; 1], [Values<'a>; R]) {
+    let span = |b: Buffer| places[b.0].span(images);
+    borrow_values(arena, [span(target.out)], reads.map(span))
+}
+
+/// [`parts`] that are stored as f32.
+fn singles<'a, const R: usize>(
+    arena: &'a mut [f32],
+    places: &[Place],
+    images: usize,
+    target: &Target,
+    reads: [Buffer; R],
 ) -> ([&'a mut [f32]; 1], [&'a [f32]; R]) {
-    let out = range(places, images, target.out);
-    borrow(arena, [out], reads.map(|b| range(places, images, b)))
+    let (written, read) = parts(arena, places, images, target, reads);
+    (written.map(ValuesMut::into_f32), read.map(Values::as_f32))
 }
 
 /// `out (+)= values`.
@@ -226,11 +239,11 @@ fn contribute(out: &mut [f32], values: impl Iterator<Item = f32>, accumulate: bo
     }
 }
 
-/// A target with its slice.
+/// A target with its memory.
 fn sink<'a>(
     norms: &'a [mnas_kernels::BatchNorm],
     to: &Target,
-    out: &'a mut [f32],
+    out: ValuesMut<'a>,
     sums: &'a mut [f64],
 ) -> Sink<'a> {
     let finish = to.finish.map(|n| Finish {

@@ -185,7 +185,7 @@ impl Lowering<'_> {
         let out = if accumulate {
             self.writable(g, id)
         } else {
-            let b = self.buffer(self.graph.node(id).shape.len());
+            let b = self.buffer(self.graph.node(id).shape);
             g.hold(b, id);
             b
         };
@@ -218,7 +218,7 @@ impl Lowering<'_> {
         if g.holders[b.0].iter().all(|h| *h == id) {
             return b;
         }
-        let copy = self.buffer(self.graph.node(id).shape.len());
+        let copy = self.buffer(self.graph.node(id).shape);
         let target = Target {
             out: copy,
             accumulate: false,
@@ -312,8 +312,7 @@ impl Lowering<'_> {
         };
         let gate_value = self.plain_of(gate);
         let buffer = self.writable(g, id);
-        let gate_len = self.graph.node(gate).shape.len();
-        let gate_gradient = self.buffer(gate_len);
+        let gate_gradient = self.buffer(self.graph.node(gate).shape);
         self.backward.push(Backward::Gate {
             view: base,
             map: Map::of(node.shape),

@@ -38,10 +38,10 @@ impl Lowering<'_> {
             self.forward_node(id)?;
         }
         if !self.needed[0] {
-            self.images = self.buffer(self.graph.input_shape().len());
+            self.images = self.buffer(self.graph.input_shape());
         }
         self.logits = self.plain(self.graph.output());
-        self.loss = self.buffer(self.graph.output_shape().len());
+        self.loss = self.buffer(self.graph.output_shape());
         Ok(())
     }
 
@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let node = self.graph.node(id);
         let view = match node.op {
             Op::Input => {
-                self.images = self.buffer(node.shape.len());
+                self.images = self.buffer(node.shape);
                 View::plain(self.images)
             }
             Op::Conv { kernel, .. } | Op::DepthwiseConv { kernel, .. } if kernel > MAX_KERNEL => {
@@ -77,7 +77,7 @@ impl Lowering<'_> {
             Op::Act(a) => self.activation(id, a),
             Op::Add => {
                 let inputs = [self.view(node.inputs[0]), self.view(node.inputs[1])];
-                let out = self.buffer(node.shape.len());
+                let out = self.buffer(node.shape);
                 let map = Map::of(node.shape);
                 self.forward.push(Forward::Add { inputs, map, out });
                 View::plain(out)
@@ -91,13 +91,13 @@ impl Lowering<'_> {
             Op::MaxPool { kernel, stride } => self.pool(node, Pool::Maximum, kernel, stride),
             Op::GlobalAvgPool => {
                 let map = Map::of(self.graph.node(node.inputs[0]).shape);
-                let (view, out) = (self.view(node.inputs[0]), self.buffer(node.shape.len()));
+                let (view, out) = (self.view(node.inputs[0]), self.buffer(node.shape));
                 self.forward.push(Forward::GlobalAverage { view, map, out });
                 View::plain(out)
             }
             Op::Dropout { rate } => {
-                let (x, n) = (self.plain(node.inputs[0]), node.shape.len());
-                let (mask, out) = (self.buffer(n), self.buffer(n));
+                let x = self.plain(node.inputs[0]);
+                let (mask, out) = (self.buffer(node.shape), self.buffer(node.shape));
                 self.masks[id.index()] = Some(mask);
                 self.forward.push(Forward::Dropout { rate, x, mask, out });
                 View::plain(out)
@@ -109,7 +109,7 @@ impl Lowering<'_> {
 
     fn pool(&mut self, node: &Node, kind: Pool, kernel: usize, stride: usize) -> View {
         let (slide, channels) = (self.slide(node, kernel, stride), node.shape.c);
-        let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape.len()));
+        let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape));
         self.forward.push(Forward::Pool {
             kind,
             slide,
@@ -135,7 +135,7 @@ impl Lowering<'_> {
             return b;
         }
         let shape = self.graph.node(id).shape;
-        let out = self.buffer(shape.len());
+        let out = self.buffer(shape);
         self.forward.push(Forward::Materialize {
             view,
             map: Map::of(shape),
@@ -178,7 +178,7 @@ impl Lowering<'_> {
             weights: self.param(id, 0),
             bias: bias.then(|| self.param(id, 1)),
             input,
-            out: self.buffer(node.shape.len()),
+            out: self.buffer(node.shape),
             stats,
         };
         let out = layer.out;
@@ -244,7 +244,7 @@ impl Lowering<'_> {
                 ..self.view(node.inputs[0])
             },
             _ => {
-                let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape.len()));
+                let (x, out) = (self.plain(node.inputs[0]), self.buffer(node.shape));
                 self.forward.push(Forward::Element {
                     f: standing_alone(a),
                     x,
@@ -278,7 +278,7 @@ impl Lowering<'_> {
         {
             return gated;
         }
-        let out = self.buffer(node.shape.len());
+        let out = self.buffer(node.shape);
         self.forward.push(Forward::Materialize {
             view: gated,
             map: Map::of(node.shape),
@@ -293,7 +293,7 @@ impl Lowering<'_> {
             .iter()
             .map(|i| (self.plain(*i), self.graph.node(*i).shape.c))
             .collect();
-        let out = self.buffer(node.shape.len());
+        let out = self.buffer(node.shape);
         let mut offset = 0;
         for (x, channels) in parts {
             let part = Part {
