@@ -137,6 +137,8 @@ pub(crate) struct RecipeConfig {
     pub batch: Option<usize>,
     /// Peak learning rate.
     pub learning_rate: Option<f32>,
+    /// Keeps activations as bfloat16 between layers: less memory, rounded to 8 bits of precision.
+    pub bf16: Option<bool>,
 }
 
 /// The final stage.

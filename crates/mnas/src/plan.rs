@@ -7,7 +7,7 @@ use mnas_deploy::MeasurePlan;
 use mnas_net::zoo;
 use mnas_search::{ControllerSpec, EarlyStop, ObjectiveKind, Space};
 use mnas_study::{DataPlan, DevicePlan, FailureBudget, Limits, Plan, SpacePlan, Target};
-use mnas_train::{Data, Recipe};
+use mnas_train::{Data, Recipe, Storage};
 
 use crate::cli::Precision;
 use crate::config::{Config, ObjectiveConfig, ObjectiveName, RecipeConfig};
@@ -244,6 +244,7 @@ fn recipe(
         batch: over.batch.unwrap_or(base.batch),
         learning_rate: over.learning_rate.unwrap_or(base.learning_rate),
         train_images: over.images.or(base.train_images),
+        storage: over.bf16.map_or(base.storage, Storage::bf16_if),
         ..base
     };
     recipe

@@ -1,7 +1,7 @@
 //! `mnas train NET --data D`.
 
 use mnas_net::{NetSpec, cost};
-use mnas_train::{Control, Data, Recipe, TrainJob, Trained, keys};
+use mnas_train::{Control, Data, Recipe, Storage, TrainJob, Trained, keys};
 use serde_json::json;
 
 use crate::cli::{RecipeName, TrainArgs};
@@ -101,6 +101,7 @@ fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
         recipe.augment.random_resized_crop = false;
         recipe.augment.pad_crop = pixels;
     }
+    recipe.storage = Storage::bf16_if(args.bf16);
     recipe.check().blame(Blame::Usage)?;
     Ok(recipe)
 }
