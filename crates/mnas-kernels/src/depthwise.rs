@@ -170,7 +170,7 @@ impl ForwardImage<'_> {
             let size = Size::new((o + 1 - pending) * w.out_w, c);
             let waiting = Tile::at(out.part(pending * row_len..(o + 1) * row_len), c);
             let waiting = Staged::new(waiting, size, staging);
-            let line = waiting.from_row((o - pending) * w.out_w).work;
+            let line = waiting.skip_rows((o - pending) * w.out_w).work;
             let job = ConvRow {
                 rows: &rows[..taps.len()],
                 taps: w.kernel,
@@ -397,7 +397,7 @@ impl BackwardImage<'_> {
             let waiting = Tile::at(dx.part(pending * w.w * c..ready * w.w * c), c);
             let waiting = Staged::new(waiting, size, staging);
             for r in done..ready {
-                self.input_row(r, gs, waiting.from_row((r - pending) * w.w));
+                self.input_row(r, gs, waiting.skip_rows((r - pending) * w.w));
             }
             done = ready;
             if 4 * size.rows * c >= PENDING_BYTES || done == w.h {

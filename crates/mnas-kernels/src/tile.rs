@@ -66,7 +66,7 @@ impl Staged {
     }
 
     /// The tile from row `r` on.
-    pub(crate) fn from_row(self, r: usize) -> Self {
+    pub(crate) fn skip_rows(self, r: usize) -> Self {
         Self {
             work: Tile::at(
                 self.work.start.wrapping_add(r * self.work.row),
