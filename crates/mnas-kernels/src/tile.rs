@@ -1,9 +1,15 @@
 //! Element-wise work on a tile of rows by channels that lies in cache: the ends of fused layers.
 
-use crate::isa::{Isa, dispatched};
+mod function;
+mod staged;
+
+use crate::isa::dispatched;
 use crate::simd::{Vector, channel_blocks};
 use crate::source::Act;
 use crate::stored::{At, AtMut, Stored};
+use function::{Function, HSwish, Linear, Relu, Relu6};
+
+pub(crate) use staged::Staged;
 
 /// Rows that the column sums walk at once: their accumulators stay in registers meanwhile.
 const ROWS: usize = 8;
@@ -36,67 +42,6 @@ impl From<Tile<*mut f32>> for Tile<AtMut> {
 impl Tile<AtMut> {
     pub(crate) fn cast_const(self) -> Tile<At> {
         Tile::at(self.start.cast_const(), self.row)
-    }
-}
-
-/// A tile that is worked on in f32 before it is stored: in place where it is stored as f32, else
-/// in scratch memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Staged {
-    pub(crate) work: Tile<*mut f32>,
-    pub(crate) out: Tile<AtMut>,
-}
-
-impl Staged {
-    /// `space` holds the size, unless it is stored as f32 ([`SharedValues::staging`]).
-    ///
-    /// [`SharedValues::staging`]: crate::stored::SharedValues::staging
-    pub(crate) fn new(out: Tile<AtMut>, s: Size, space: &mut [f32]) -> Self {
-        let work = match out.start {
-            AtMut::F32(start) => Tile::at(start, out.row),
-            AtMut::Bf16(_) => {
-                assert!(
-                    space.len() >= s.rows * s.width,
-                    "staged tile: too little space"
-                );
-                Tile::at(space.as_mut_ptr(), s.width)
-            }
-        };
-        Self { work, out }
-    }
-
-    /// The tile from row `r` on.
-    pub(crate) fn skip_rows(self, r: usize) -> Self {
-        Self {
-            work: Tile::at(
-                self.work.start.wrapping_add(r * self.work.row),
-                self.work.row,
-            ),
-            out: Tile::at(self.out.start.skip(r * self.out.row), self.out.row),
-        }
-    }
-
-    /// Brings in what is stored, to be worked on.
-    ///
-    /// # Safety
-    /// The tile must be valid for the size.
-    pub(crate) unsafe fn fetch(self, isa: Isa, s: Size) {
-        if let AtMut::Bf16(_) = self.out.start {
-            // SAFETY: handed on; the work tile holds the size as well.
-            unsafe { copy(isa, s, self.out.cast_const(), self.work.into(), false) };
-        }
-    }
-
-    /// Stores the work.
-    ///
-    /// # Safety
-    /// The tile must be valid for the size.
-    pub(crate) unsafe fn store(self, isa: Isa, s: Size) {
-        if let AtMut::Bf16(_) = self.out.start {
-            let work = Tile::at(self.work.start.cast_const(), self.work.row);
-            // SAFETY: handed on; the work tile holds the size as well.
-            unsafe { copy(isa, s, work.into(), self.out, false) };
-        }
     }
 }
 
@@ -146,76 +91,6 @@ dispatched!(pub(crate) unsafe fn dot_rows = dot_rows_v(
     s: Size, g: Tile<At>, x: Tile<At>, affine: AffineAt, act: Act, sums: *mut f32,
 ));
 dispatched!(pub(crate) unsafe fn mul_row = mul_row_v(s: Size, x: Tile<AtMut>, row: *const f32));
-
-/// The activation as the compiler sees it: a constant.
-pub(crate) trait Function {
-    unsafe fn apply<V: Vector>(y: V) -> V;
-    /// `g · f'(y)`.
-    unsafe fn slope<V: Vector>(g: V, y: V) -> V;
-}
-
-pub(crate) struct Linear;
-pub(crate) struct Relu;
-pub(crate) struct Relu6;
-pub(crate) struct HSwish;
-
-impl Function for Linear {
-    #[inline(always)]
-    unsafe fn apply<V: Vector>(y: V) -> V {
-        y
-    }
-    #[inline(always)]
-    unsafe fn slope<V: Vector>(g: V, _: V) -> V {
-        g
-    }
-}
-
-impl Function for Relu {
-    #[inline(always)]
-    unsafe fn apply<V: Vector>(y: V) -> V {
-        // SAFETY: the caller has V's instruction set.
-        unsafe { V::zero().max(y) }
-    }
-    #[inline(always)]
-    unsafe fn slope<V: Vector>(g: V, y: V) -> V {
-        // SAFETY: as above.
-        unsafe { g.keep_gt(y, V::zero()) }
-    }
-}
-
-impl Function for Relu6 {
-    #[inline(always)]
-    unsafe fn apply<V: Vector>(y: V) -> V {
-        // SAFETY: the caller has V's instruction set.
-        unsafe { V::splat(6.0).min(V::zero().max(y)) }
-    }
-    #[inline(always)]
-    unsafe fn slope<V: Vector>(g: V, y: V) -> V {
-        // SAFETY: as above.
-        unsafe { g.keep_gt(y, V::zero()).keep_gt(V::splat(6.0), y) }
-    }
-}
-
-impl Function for HSwish {
-    #[inline(always)]
-    unsafe fn apply<V: Vector>(y: V) -> V {
-        // SAFETY: the caller has V's instruction set.
-        unsafe {
-            let t = V::splat(6.0).min(V::zero().max(y.add(V::splat(3.0))));
-            y.mul(t).mul(V::splat(1.0 / 6.0))
-        }
-    }
-    #[inline(always)]
-    unsafe fn slope<V: Vector>(g: V, y: V) -> V {
-        // SAFETY: as above.
-        unsafe {
-            let (low, high) = (V::splat(-3.0), V::splat(3.0));
-            let inner = g.mul(y.mul_add(V::splat(1.0 / 3.0), V::splat(0.5)));
-            let inner = inner.keep_gt(y, low).keep_gt(high, y);
-            inner.add(g.keep_ge(y, high))
-        }
-    }
-}
 
 /// Calls `$f::<V, F, ..>(..)` with the function type of `$act`.
 macro_rules! with_act {

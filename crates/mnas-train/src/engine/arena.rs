@@ -60,6 +60,27 @@ impl Span {
     }
 }
 
+/// Where a buffer lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// In floats.
+    pub(super) offset: usize,
+    /// Values per image of the batch.
+    pub(super) per_image: usize,
+    pub(super) storage: Storage,
+}
+
+impl Place {
+    /// The values of a batch.
+    pub(super) fn span(self, images: usize) -> Span {
+        Span {
+            offset: self.offset,
+            len: images * self.per_image,
+            storage: self.storage,
+        }
+    }
+}
+
 /// [`borrow`] for values of either storage.
 ///
 /// # Panics

@@ -5,8 +5,8 @@ use std::ops::Range;
 use mnas_kernels::{BatchNorm, Floats, PointwiseShape, Source, Values, Window, Workers};
 use mnas_net::{Purpose, stream};
 
-use super::arena::{Span, borrow, borrow_values};
-use super::plan::{Buffer, Forward, Kind, Layer, Place, Plan, Slide, View};
+use super::arena::{Place, Span, borrow, borrow_values};
+use super::plan::{Buffer, Forward, Kind, Layer, Plan, Slide, View};
 use super::tensors::Tensors;
 use super::{SessionSpec, StepStats};
 

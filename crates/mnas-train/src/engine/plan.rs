@@ -6,7 +6,7 @@
 use mnas_kernels::{Act, Element, MapShape, Pool};
 use mnas_net::{Graph, NodeId, Shape};
 
-use super::arena::{Span, floats};
+use super::arena::{Place, floats};
 use crate::{EngineError, SessionSpec, Storage};
 
 mod backward;
@@ -18,27 +18,6 @@ use memory::Lifetimes;
 /// A buffer of the arena: an index into [`Layout::places`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Buffer(pub(super) usize);
-
-/// Where a buffer lies.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    /// In floats.
-    offset: usize,
-    /// Values per image of the batch.
-    per_image: usize,
-    storage: Storage,
-}
-
-impl Place {
-    /// The values of a batch.
-    pub(super) fn span(self, images: usize) -> Span {
-        Span {
-            offset: self.offset,
-            len: images * self.per_image,
-            storage: self.storage,
-        }
-    }
-}
 
 /// Places of all buffers in one arena.
 #[derive(Debug, Default)]

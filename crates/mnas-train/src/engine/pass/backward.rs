@@ -2,8 +2,8 @@
 
 use mnas_kernels::{Finish, Sink, Upstream, Values, ValuesMut};
 
-use super::super::arena::{Span, borrow, borrow_values};
-use super::super::plan::{Backward, Buffer, Kind, Map, Place, Target, View};
+use super::super::arena::{Place, Span, borrow, borrow_values};
+use super::super::plan::{Backward, Buffer, Kind, Map, Target, View};
 use super::{Pass, dense_shape, pointwise_shape, source, window};
 
 impl Pass<'_> {
