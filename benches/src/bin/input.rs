@@ -72,7 +72,7 @@ fn train(data: Data, seconds: f64) -> std::io::Result<f64> {
     let mut loader = Loader::start(plan, 0..u64::MAX)?;
     let (mut images, start) = (0, Instant::now());
     while start.elapsed().as_secs_f64() < seconds {
-        let batch = loader.next();
+        let batch = loader.next_batch();
         images += batch.labels.len();
         loader.recycle(batch);
     }

@@ -118,7 +118,7 @@ impl Loader {
     ///
     /// # Panics
     /// After the last step, or as the loader's thread did.
-    pub fn next(&mut self) -> Batch {
+    pub fn next_batch(&mut self) -> Batch {
         match self.full.as_ref().map(Receiver::recv) {
             Some(Ok(batch)) => batch,
             _ => {
@@ -141,7 +141,7 @@ impl Drop for Loader {
     fn drop(&mut self) {
         self.full = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the loader has been raised by `next`, or the caller is unwinding.
+            // A panic of the loader has been raised by `next_batch`, or the caller is unwinding.
             let _ = thread.join();
         }
     }

@@ -363,7 +363,7 @@ impl<'a> Run<'a> {
         let run = self.steps as f64 / per_epoch;
         let factor = recipe.schedule.factor(self.epoch(), run);
         let rate = (f64::from(recipe.learning_rate) * factor) as f32;
-        let batch = loader.next();
+        let batch = loader.next_batch();
         let stats = self.session.step(&batch.images, &batch.labels, rate);
         let loss = match stats {
             Ok(stats) if stats.loss.is_finite() => f64::from(stats.loss),

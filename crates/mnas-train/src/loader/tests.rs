@@ -24,7 +24,7 @@ fn batches(plan: &LoaderPlan, steps: std::ops::Range<u64>) -> Vec<(Vec<u8>, Vec<
     let mut loader = Loader::start(plan.clone(), steps.clone()).unwrap();
     steps
         .map(|_| {
-            let batch = loader.next();
+            let batch = loader.next_batch();
             let copy = (batch.images.clone(), batch.labels.clone());
             loader.recycle(batch);
             copy
@@ -41,7 +41,7 @@ fn the_sequence_depends_on_the_plan_only() {
     assert_eq!(all[7..], batches(&plan, 7..18));
     // A reader that is slower than the loader sees the same.
     let mut loader = Loader::start(plan.clone(), 0..18).unwrap();
-    let kept: Vec<Batch> = (0..18).map(|_| loader.next()).collect();
+    let kept: Vec<Batch> = (0..18).map(|_| loader.next_batch()).collect();
     for (a, b) in kept.iter().zip(&all) {
         assert_eq!((&a.images, &a.labels), (&b.0, &b.1));
     }
@@ -95,6 +95,6 @@ fn an_image_is_changed_alike_wherever_it_stands() {
 #[test]
 fn dropping_a_loader_ends_its_thread() {
     let mut loader = Loader::start(plan(50, 8), 0..u64::MAX).unwrap();
-    loader.next();
+    loader.next_batch();
     drop(loader);
 }
