@@ -12,6 +12,7 @@ train   what each epoch costs: mnas takes a random crop of its cache, the others
 import argparse
 import io
 import json
+import os
 import pathlib
 import random
 import statistics
@@ -20,7 +21,7 @@ import tempfile
 import time
 
 import training_peer
-from training_peer import ALLOCATOR, ROOT, last_json, output
+from training_peer import ALLOCATOR, last_json, output
 
 
 def files(folder):
@@ -118,7 +119,7 @@ def main():
         rounds = []
         for _ in range(a.rounds):
             common = [folder, "--size", str(a.size), "--seconds", str(a.seconds)]
-            row = last_json([python, __file__, *common, "--peers"], training_peer.os.environ | ALLOCATOR)
+            row = last_json([python, __file__, *common, "--peers"], os.environ | ALLOCATOR)
             rounds.append(row | {"mnas": last_json([ours, *common, "--json"])})
         for what in ("decode", "train"):
             middle = {k: statistics.median(r[k][what] for r in rounds) for k in ("mnas", "pillow", "torchvision")}

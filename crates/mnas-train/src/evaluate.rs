@@ -31,8 +31,8 @@ pub struct Evaluation {
     pub loss: f64,
 }
 
-/// Evaluates `weights` on every image of `split`, in evaluation mode and single precision. Images are normalised as
-/// the weights' metadata says ([`crate::TrainedFacts`], written by [`crate::train`]), else as `meta` does.
+/// Evaluates `weights` on every image of `split`, in evaluation mode and single precision. Images
+/// are normalised as the weights' metadata says ([`crate::TrainedFacts`], written by [`crate::train`]), else as `meta` does.
 ///
 /// # Errors
 /// [`TrainError`] where graph, weights and data don't fit together, an answer is not finite or the
