@@ -1,28 +1,32 @@
-//! How busy a search keeps its workers: trials that sleep, on this machine or on a cluster, so that
-//! nothing but the search and the scheduler is measured.
+//! How busy a search keeps its workers, and what the search itself costs: trials that sleep, on this
+//! machine or on a cluster, so that nothing but the search and the scheduler is measured.
 //!
 //!     utilisation local|slurm|ray [KEY=VALUE...]
 //!
 //! Keys: `trials`, `batch`, `workers`, `staleness`, `seconds` (of a training), `measure_seconds` (of
 //! a measurement; 0 predicts latencies without a job), `dir`, `per_job`, `address` (Ray's),
-//! `measure_args` (Slurm's, by commas), `phone` (units of Ray's custom resource of that name).
+//! `measure_args` (Slurm's, by commas), `phone` (units of Ray's custom resource of that name),
+//! `algorithm`, `resume` (this many trials more, by a run of its own).
 //!
-//! Prints JSON: the share of the workers' time that went into training, and whether measurements
-//! overlapped each other.
+//! Prints JSON: the share of the workers' time that went into training, whether measurements
+//! overlapped each other, wall milliseconds a trial (all, and those of the last hundred proposals),
+//! and the seconds from a resume to its first outcome. With `seconds=0` the milliseconds are the
+//! search's own: proposals, observations, the store and the talk with the workers.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mnas_deploy::MeasurePlan;
 use mnas_net::{NetSpec, cost};
 use mnas_search::{ControllerSpec, LatencyRecord, LatencySource, ObjectiveKind, Space};
 use mnas_study::{
-    ClusterPlan, DataPlan, DevicePlan, Evaluator, ExecutorPlan, FailureBudget, Job, JobFailure,
-    JobOutput, JobProgress, Limits, Measured, Net, Plan, RayPlan, RunEnv, SlurmPlan, SpacePlan,
-    Stop, Target, TrainedNet, WorkerCommand, create, load, run, serve, work_bundle,
+    ClusterPlan, DataPlan, DevicePlan, Evaluator, ExecutorPlan, Extend, FailureBudget, Job,
+    JobFailure, JobOutput, JobProgress, Limits, Measured, Net, Plan, RayPlan, RunEnv, SlurmPlan,
+    SpacePlan, Stop, Target, TrainedNet, Update, WorkerCommand, create, load, run, serve,
+    work_bundle,
 };
 use mnas_train::{Control, Meta, Normalize, Recipe};
 
@@ -188,7 +192,7 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
     let plan = plan(engine, settings);
     let seconds = settings.number("seconds", 5.0);
     let measure_seconds = settings.number("measure_seconds", 0.0);
-    let env = RunEnv {
+    let mut env = RunEnv {
         program: std::env::current_exe().expect("this program has a path"),
         args: vec![
             "worker".into(),
@@ -200,7 +204,13 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
         extend: None,
     };
     create(&dir, &plan).unwrap_or_else(|e| panic!("{e}"));
-    let summary = run(&dir, &env, &Stop::new(), &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let mut outcomes = vec![];
+    let summary = run(&dir, &env, &Stop::new(), &mut |update| {
+        if let Update::Trial { .. } = update {
+            outcomes.push(Instant::now());
+        }
+    });
+    let summary = summary.unwrap_or_else(|e| panic!("{e}"));
     let study = load(&dir).unwrap_or_else(|e| panic!("{e}"));
     let trained = study.trials().iter().filter(|t| t.duplicate_of.is_none());
     let trained = trained.filter(|t| t.accuracy().is_some()).count();
@@ -209,6 +219,23 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
     let done = Done::read(&log);
     let course = study.trials().iter();
     let course: Vec<_> = course.map(|t| (t.id, &t.spec, t.accuracy())).collect();
+    let milliseconds = |outcomes: &[Instant]| {
+        let span = outcomes.last()?.duration_since(*outcomes.first()?);
+        Some(1e3 * span.as_secs_f64() / (outcomes.len() - 1).max(1) as f64)
+    };
+    let last = outcomes.len().saturating_sub(100);
+    let resume_seconds = settings.text("resume").map(|_| {
+        let trials = plan.trials + settings.number("resume", 0.0) as u64;
+        env.extend = Some(Extend { trials });
+        let (begun, mut first) = (Instant::now(), None);
+        let resumed = run(&dir, &env, &Stop::new(), &mut |update| {
+            if let Update::Trial { .. } = update {
+                first.get_or_insert_with(|| begun.elapsed().as_secs_f64());
+            }
+        });
+        resumed.unwrap_or_else(|e| panic!("{e}"));
+        first
+    });
     serde_json::json!({
         "engine": engine,
         "trials": plan.trials,
@@ -219,6 +246,10 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
         "trial_seconds": seconds,
         "search_seconds": summary.search_seconds,
         "busy": busy,
+        "algorithm": plan.controller.algorithm,
+        "trial_ms": milliseconds(&outcomes),
+        "trial_ms_last_100": milliseconds(&outcomes[last..]),
+        "resume_seconds": resume_seconds,
         "measurements": done.measured.len(),
         "measurements_overlapping": done.overlapping(),
         "measurements_beside_training": done.beside_training(),
@@ -292,7 +323,7 @@ fn plan(engine: &str, settings: &Settings) -> Plan {
         // Out of reach, so that every network is trained.
         target: Target::Fixed { target_ms: 1e6 },
         controller: ControllerSpec {
-            algorithm: "random".into(),
+            algorithm: settings.text("algorithm").unwrap_or("random").into(),
             settings: BTreeMap::new(),
         },
         seed: settings.number("seed", 0.0) as u64,

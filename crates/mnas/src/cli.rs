@@ -348,6 +348,9 @@ pub(crate) struct TrainArgs {
     /// Shift training images by up to this many pixels each way instead of the recipe's crops.
     #[arg(long, value_name = "PX")]
     pub shift: Option<usize>,
+    /// Cover a random square of this side in each training image with the mean colour; 0 for none.
+    #[arg(long, value_name = "PX")]
+    pub cutout: Option<usize>,
     /// Keep activations as bfloat16 between layers: less memory, rounded to 8 bits of precision.
     #[arg(long)]
     pub bf16: bool,

@@ -244,6 +244,7 @@ fn settings_of_a_recipe_are_replaced_one_by_one() {
         ["--batch", "64"],
         ["--learning-rate", "0.1"],
         ["--weight-decay", "0.01"],
+        ["--cutout", "8"],
     ];
     let mut curves = vec![curve(&[])];
     curves.extend(settings.iter().map(|s| curve(s)));

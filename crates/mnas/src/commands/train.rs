@@ -101,6 +101,7 @@ fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
         recipe.augment.random_resized_crop = false;
         recipe.augment.pad_crop = pixels;
     }
+    recipe.augment.cutout = args.cutout.unwrap_or(recipe.augment.cutout);
     recipe.storage = Storage::bf16_if(args.bf16);
     recipe.check().blame(Blame::Usage)?;
     Ok(recipe)
