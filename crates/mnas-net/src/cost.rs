@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::graph::op::Op;
-use crate::graph::param::ParamRole;
 use crate::{Graph, Node};
 
 /// Cost of one image through a network.
@@ -67,13 +66,13 @@ pub fn cost(graph: &Graph) -> Cost {
 }
 
 fn params(graph: &Graph, node: &Node) -> u64 {
-    let trained = |role: ParamRole| role.trainable();
-    graph
-        .node_params(node)
-        .iter()
-        .filter(|p| trained(p.role))
-        .map(|p| p.len() as u64)
-        .sum()
+    let mut values = 0;
+    graph.visit_params(node, |role, shape| {
+        if role.trainable() {
+            values += shape.iter().product::<usize>() as u64;
+        }
+    });
+    values
 }
 
 fn macs(graph: &Graph, node: &Node) -> u64 {

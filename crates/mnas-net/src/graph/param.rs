@@ -74,41 +74,50 @@ impl ParamRole {
 impl Graph {
     /// Parameters of one node, in the order kernel, bias or scale, shift, mean, variance.
     pub fn node_params(&self, node: &Node) -> Vec<ParamSpec> {
+        let mut params = vec![];
+        self.visit_params(node, |role, shape| {
+            params.push(ParamSpec {
+                name: format!("{}.{}", node.name, role.suffix()),
+                shape: shape.to_vec(),
+                role,
+            });
+        });
+        params
+    }
+
+    /// Role and extents of each of a node's parameters, in that order.
+    pub(crate) fn visit_params(&self, node: &Node, mut visit: impl FnMut(ParamRole, &[usize])) {
         use ParamRole::*;
-        let input = |i: usize| self.node(node.inputs[i]).shape;
-        let list: Vec<(ParamRole, Vec<usize>)> = match node.op {
+        let channels = || self.node(node.inputs[0]).shape.c;
+        match node.op {
             Op::Conv {
                 kernel: k,
                 filters,
                 bias,
                 ..
             } => {
-                let kernel = (ConvKernel, vec![filters, k, k, input(0).c]);
+                visit(ConvKernel, &[filters, k, k, channels()]);
                 if bias {
-                    vec![kernel, (Bias, vec![filters])]
-                } else {
-                    vec![kernel]
+                    visit(Bias, &[filters]);
                 }
             }
             Op::DepthwiseConv {
                 kernel: k, bias, ..
             } => {
-                let kernel = (DepthwiseKernel, vec![k, k, input(0).c]);
+                visit(DepthwiseKernel, &[k, k, channels()]);
                 if bias {
-                    vec![kernel, (Bias, vec![input(0).c])]
-                } else {
-                    vec![kernel]
+                    visit(Bias, &[channels()]);
                 }
             }
             Op::Linear { features } => {
-                vec![
-                    (LinearKernel, vec![features, input(0).c]),
-                    (Bias, vec![features]),
-                ]
+                visit(LinearKernel, &[features, channels()]);
+                visit(Bias, &[features]);
             }
-            Op::BatchNorm { .. } => [BnScale, BnShift, BnMean, BnVar]
-                .map(|r| (r, vec![node.shape.c]))
-                .into(),
+            Op::BatchNorm { .. } => {
+                for role in [BnScale, BnShift, BnMean, BnVar] {
+                    visit(role, &[node.shape.c]);
+                }
+            }
             Op::Input
             | Op::Act(_)
             | Op::Add
@@ -117,15 +126,8 @@ impl Graph {
             | Op::AvgPool { .. }
             | Op::MaxPool { .. }
             | Op::GlobalAvgPool
-            | Op::Dropout { .. } => vec![],
-        };
-        list.into_iter()
-            .map(|(role, shape)| ParamSpec {
-                name: format!("{}.{}", node.name, role.suffix()),
-                shape,
-                role,
-            })
-            .collect()
+            | Op::Dropout { .. } => {}
+        }
     }
 
     /// All parameters, in graph order.

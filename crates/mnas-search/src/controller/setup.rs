@@ -15,8 +15,8 @@ pub struct Network {
     pub costs: Vec<f64>,
 }
 
-/// A search asks of the same samples and their neighbours again and again.
-type Lately = HashMap<Tokens, Network>;
+/// Costs of samples: a search asks of the same ones and their neighbours again and again.
+type Lately = HashMap<Tokens, Vec<f64>>;
 /// So many samples are remembered.
 const LATELY_MAX: usize = 20_000;
 
@@ -140,34 +140,40 @@ impl Setup {
         self
     }
 
-    /// What is known of a sample's network.
-    pub(crate) fn network(&self, tokens: &[u16]) -> Network {
+    /// Logarithms of what a sample's network costs; empty where that isn't known.
+    pub(crate) fn costs(&self, tokens: &[u16]) -> Vec<f64> {
         match &self.networks {
-            Networks::Told(of) => of(tokens),
-            Networks::Space(space, images, lately) => {
+            Networks::Told(of) => of(tokens).costs,
+            Networks::Space(space, Some(images), lately) => {
                 let mut lately = lately.lock().unwrap_or_else(PoisonError::into_inner);
                 if lately.len() >= LATELY_MAX {
                     lately.clear();
                 }
                 match lately.get(tokens) {
-                    Some(network) => network.clone(),
+                    Some(costs) => costs.clone(),
                     None => {
-                        let network = of_space(space, *images, tokens);
-                        lately.insert(tokens.to_vec(), network.clone());
-                        network
+                        let spec = space.decode(tokens).ok();
+                        let costs = spec.map_or_else(|| vec![0.0; 2], |s| images.log_costs(&s));
+                        lately.insert(tokens.to_vec(), costs.clone());
+                        costs
                     }
                 }
             }
-            Networks::Tokens => Network {
-                name: name_of_tokens(tokens),
-                costs: vec![],
-            },
+            Networks::Space(_, None, _) | Networks::Tokens => vec![],
         }
     }
 
     /// The name of what a sample stands for.
     pub(crate) fn name_of(&self, tokens: &[u16]) -> u64 {
-        self.network(tokens).name
+        let of_tokens = || fnv(tokens.iter().flat_map(|t| t.to_le_bytes()));
+        match &self.networks {
+            Networks::Told(of) => of(tokens).name,
+            Networks::Space(space, ..) => match space.decode(tokens) {
+                Ok(spec) => fnv(spec.hash().bytes()),
+                Err(_) => of_tokens(),
+            },
+            Networks::Tokens => of_tokens(),
+        }
     }
 }
 
@@ -175,24 +181,6 @@ impl Setup {
 fn in_order(choices: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = choices.iter().map(|c| c.parse().ok()).collect();
     numbers.is_some_and(|n| n.is_sorted() || n.is_sorted_by(|a, b| a >= b))
-}
-
-/// What is known of a sample of a space.
-fn of_space(space: &Space, images: Option<Images>, tokens: &[u16]) -> Network {
-    let spec = space.decode(tokens).ok();
-    let costs = match (images, &spec) {
-        (Some(images), Some(spec)) => images.log_costs(spec),
-        (Some(_), None) => vec![0.0; 2],
-        (None, _) => vec![],
-    };
-    Network {
-        name: spec.map_or_else(|| name_of_tokens(tokens), |s| fnv(s.hash().bytes())),
-        costs,
-    }
-}
-
-fn name_of_tokens(tokens: &[u16]) -> u64 {
-    fnv(tokens.iter().flat_map(|t| t.to_le_bytes()))
 }
 
 /// FNV-1a, 64 bits.
@@ -230,12 +218,12 @@ mod tests {
             setup.name_of(&[1, 0, 0, 0, 0]),
             setup.name_of(&[1, 1, 0, 0, 0])
         );
-        assert!(setup.network(&[0; 5]).costs.is_empty());
+        assert!(setup.costs(&[0; 5]).is_empty());
         let setup = setup.for_images(Images {
             input: Shape::new(16, 16, 3),
             classes: 10,
         });
-        let of = |tokens: &[u16]| setup.network(tokens).costs;
+        let of = |tokens: &[u16]| setup.costs(tokens);
         assert_eq!(of(&[0; 5]).len(), 2);
         // A wider block costs more of both.
         assert!(

@@ -24,7 +24,7 @@ use self::acquisition::{Guess, expected_front_gain, expected_reward_gain};
 use self::belief::{Belief, Learnt, Scale};
 use self::candidates::Worth;
 use self::costs::Costs;
-use self::kernel::Decisions;
+use self::kernel::{Decisions, Sample, Samples};
 use self::points::Point;
 use self::process::{Prior, Process};
 use self::settings::Settings;
@@ -121,7 +121,7 @@ impl Surrogate {
         while self.proposed.len() <= rank {
             let mut models = self.models.take().unwrap_or_else(|| self.models());
             let next = self.best_candidate(&models, self.proposed.len() as u64);
-            models.believe(&next, &self.setup);
+            models.believe(&self.decisions.sample(&next), &self.setup);
             self.models = Some(models);
             self.proposed.push(next);
         }
@@ -161,7 +161,7 @@ impl Surrogate {
                 .latency_ms
                 .map_or(models.worst.1, |l| models.worst.1.max(l));
             if point.quality().is_some() {
-                models.count(&point.tokens, &self.setup);
+                models.count(&self.decisions.sample(&point.tokens), &self.setup);
             }
         }
         models
@@ -176,7 +176,8 @@ impl Surrogate {
         let mut draws = stream(seed, rank, Purpose::Propose);
         let parents = self.parents(models);
         let front = self.settings.front;
-        let mut worth = |tokens: &[u16]| models.worth(tokens, &self.setup, front);
+        let mut worth =
+            |tokens: &[u16]| models.worth(&self.decisions.sample(tokens), &self.setup, front);
         let choices = &self.setup.choices;
         let ranked = candidates::ranked(choices, &parents, &mut draws, &mut worth);
         let mut taken = self.known.names.clone();
@@ -239,7 +240,7 @@ impl Surrogate {
     fn learn(&mut self) {
         let known = &mut self.known;
         let (now, then) = (known.observed, known.learnt_at);
-        if now < self.settings.start || now - then < then.min(self.settings.points) / 16 + 1 {
+        if now < self.settings.start || now - then < then / 16 + 1 {
             return;
         }
         known.learnt_at = now;
@@ -253,8 +254,9 @@ impl Surrogate {
             if values.len() < 2 {
                 continue;
             }
+            let samples = Samples::of(&self.decisions, samples);
             for on in learnt {
-                on.learn(prior, &self.decisions, (samples, values), steps);
+                on.learn(prior, &self.decisions, (&samples, values), steps);
             }
         }
     }
@@ -277,9 +279,9 @@ impl Surrogate {
 }
 
 impl Models {
-    fn guesses(&self, tokens: &[u16]) -> (Option<Guess>, Option<Guess>) {
+    fn guesses(&self, sample: &Sample) -> (Option<Guess>, Option<Guess>) {
         let guess = |belief: &Belief| {
-            let (mean, deviation) = belief.process.predict(tokens);
+            let (mean, deviation) = belief.process.predict(sample);
             Guess {
                 scale: belief.scale,
                 mean,
@@ -293,8 +295,8 @@ impl Models {
     }
 
     /// What a sample is worth to try.
-    fn worth(&self, tokens: &[u16], setup: &Setup, front: bool) -> Worth {
-        let (Some(accuracy), latency) = self.guesses(tokens) else {
+    fn worth(&self, sample: &Sample, setup: &Setup, front: bool) -> Worth {
+        let (Some(accuracy), latency) = self.guesses(sample) else {
             return (0.0, 0.0);
         };
         let gain = match &latency {
@@ -308,7 +310,7 @@ impl Models {
         let works = self
             .works
             .as_ref()
-            .map_or(1.0, |p| p.mean(tokens).clamp(0.02, 1.0));
+            .map_or(1.0, |p| p.mean(sample).clamp(0.02, 1.0));
         let value = |g: &Guess| g.scale.from(g.mean);
         let latency = latency.as_ref().map(|l| value(l).max(1e-9));
         let reward = points::reward(&setup.objective, value(&accuracy), latency);
@@ -316,11 +318,11 @@ impl Models {
     }
 
     /// Counts a sample, at its believed values, among what is known.
-    fn count(&mut self, tokens: &[u16], setup: &Setup) {
-        let Some(accuracy) = self.accuracy.as_ref().map(|b| b.value(tokens)) else {
+    fn count(&mut self, sample: &Sample, setup: &Setup) {
+        let Some(accuracy) = self.accuracy.as_ref().map(|b| b.value(sample)) else {
             return;
         };
-        let latency = self.latency.as_ref().map(|b| b.value(tokens).max(1e-9));
+        let latency = self.latency.as_ref().map(|b| b.value(sample).max(1e-9));
         let reward = points::reward(&setup.objective, accuracy, latency);
         self.best = self.best.max(reward);
         if let Some(latency) = latency {
@@ -330,12 +332,12 @@ impl Models {
         }
     }
 
-    fn believe(&mut self, tokens: &[u16], setup: &Setup) {
+    fn believe(&mut self, sample: &Sample, setup: &Setup) {
         let beliefs = [&mut self.accuracy, &mut self.latency];
         for belief in beliefs.into_iter().flatten() {
-            belief.process.believe(tokens);
+            belief.process.believe(sample);
         }
-        self.count(tokens, setup);
+        self.count(sample, setup);
     }
 }
 

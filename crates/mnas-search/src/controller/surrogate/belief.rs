@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{Decisions, Weights};
+use super::kernel::{Decisions, Sample, Samples, Weights};
 use super::process::{Prior, Process, step};
 
 /// Least error of a network: an accuracy of 1 has no logarithm of its error.
@@ -106,7 +106,7 @@ impl Learnt {
         &mut self,
         prior: &Prior,
         decisions: &Decisions,
-        (samples, values): (&[Vec<u16>], &[f64]),
+        (samples, values): (&Samples, &[f64]),
         steps: usize,
     ) {
         let scaled: Vec<f64> = values.iter().map(|v| self.scale.to(*v)).collect();
@@ -157,7 +157,7 @@ impl Belief {
     }
 
     /// The value at the believed mean.
-    pub(super) fn value(&self, sample: &[u16]) -> f64 {
+    pub(super) fn value(&self, sample: &Sample) -> f64 {
         self.scale.from(self.process.mean(sample))
     }
 }

@@ -27,7 +27,7 @@ impl fmt::Debug for Costs {
 impl Costs {
     pub(super) fn new(setup: &Setup) -> Costs {
         let drawn: Vec<Vec<f64>> = (0..DRAWN)
-            .map(|i| setup.network(&uniform(&setup.choices, 0, i)).costs)
+            .map(|i| setup.costs(&uniform(&setup.choices, 0, i)))
             .collect();
         let n = DRAWN as f64;
         let usual = |c: usize| {
@@ -51,7 +51,7 @@ impl Costs {
         if !self.any() {
             return vec![];
         }
-        let costs = self.setup.network(tokens).costs;
+        let costs = self.setup.costs(tokens);
         let standard = |(cost, (mean, spread)): (f64, &(f64, f64))| (cost - mean) / spread;
         costs.into_iter().zip(&self.usual).map(standard).collect()
     }

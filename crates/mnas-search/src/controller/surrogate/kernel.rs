@@ -89,6 +89,39 @@ pub(super) struct Sample {
     costs: Vec<f64>,
 }
 
+/// Samples that others are compared with.
+#[derive(Debug, Clone)]
+pub(super) struct Samples {
+    all: Vec<Sample>,
+    /// Per decision, the choice of each sample.
+    choices: Vec<Vec<u16>>,
+}
+
+impl Samples {
+    pub(super) fn of(decisions: &Decisions, tokens: &[Vec<u16>]) -> Samples {
+        let mut samples = Samples {
+            all: vec![],
+            choices: vec![vec![]; decisions.choices.len()],
+        };
+        tokens
+            .iter()
+            .for_each(|t| samples.push(decisions.sample(t)));
+        samples
+    }
+
+    pub(super) fn all(&self) -> &[Sample] {
+        &self.all
+    }
+
+    pub(super) fn push(&mut self, sample: Sample) {
+        debug_assert_eq!(sample.tokens.len(), self.choices.len());
+        for (choices, token) in self.choices.iter_mut().zip(&sample.tokens) {
+            choices.push(*token);
+        }
+        self.all.push(sample);
+    }
+}
+
 /// Variances, in units of the values' own.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Weights {
@@ -140,14 +173,28 @@ pub(super) fn likeness(a: usize, b: usize, n: usize, ordered: bool) -> f64 {
     }
 }
 
-/// Sum over pairs of decisions of the product of their likenesses, less for distant ones.
-fn pair_sum(alike: impl Iterator<Item = f64>) -> f64 {
-    let (mut before, mut sum) = (0.0, 0.0);
-    for l in alike {
-        sum += l * before;
-        before = (before + l) * REACH;
+/// What two samples have in common, summed over decisions in their order.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    alike: f64,
+    /// Sum over pairs of decisions of the product of their likenesses, less for distant ones.
+    pairs: f64,
+    before: f64,
+}
+
+impl Sums {
+    /// Takes in the likeness of the next decision's choices.
+    fn add(&mut self, likeness: f64) {
+        self.alike += likeness;
+        self.pairs += likeness * self.before;
+        self.before = (self.before + likeness) * REACH;
     }
-    sum
+
+    fn of(likenesses: impl Iterator<Item = f64>) -> Sums {
+        let mut sums = Sums::default();
+        likenesses.for_each(|l| sums.add(l));
+        sums
+    }
 }
 
 impl Kernel {
@@ -171,59 +218,76 @@ impl Kernel {
             tables,
             choices: decisions.choices.clone(),
             total,
-            pair_norm: pair_sum(shares.iter().copied()).max(1e-9),
+            pair_norm: Sums::of(shares.iter().copied()).pairs.max(1e-9),
             shared_norm: 1.0 / decisions.shared_kinds().max(1) as f64,
         }
     }
 
-    /// Likeness in each respect. In all but what is shared, a sample's with itself is 1; in what is
-    /// shared, it is 1 on average.
-    pub(super) fn likeness(&self, a: &Sample, b: &Sample) -> Likeness {
-        let (mut alike, mut before, mut pairs) = (0.0, 0.0, 0.0);
+    /// Likeness of a sample with the first `count` others in each respect. In all but what is shared,
+    /// a sample's with itself is 1; in what is shared, it is 1 on average.
+    pub(super) fn likenesses(
+        &self,
+        sample: &Sample,
+        others: &Samples,
+        count: usize,
+    ) -> Vec<Likeness> {
+        let mut sums = vec![Sums::default(); count];
+        // Decision by decision, so that the sums of different samples don't wait for each other.
         for (d, table) in self.tables.iter().enumerate() {
-            let l = table[usize::from(a.tokens[d]) * self.choices[d] + usize::from(b.tokens[d])];
-            alike += l;
-            pairs += l * before;
-            before = (before + l) * REACH;
+            let n = self.choices[d];
+            let own = &table[usize::from(sample.tokens[d]) * n..][..n];
+            for (sums, theirs) in sums.iter_mut().zip(&others.choices[d]) {
+                sums.add(own[usize::from(*theirs)]);
+            }
         }
+        let each = sums.iter().zip(&others.all);
+        each.map(|(sums, other)| self.likeness(sums, sample, other))
+            .collect()
+    }
+
+    fn likeness(&self, sums: &Sums, a: &Sample, b: &Sample) -> Likeness {
         Likeness {
-            single: alike,
+            single: sums.alike,
             shared: self.shared_norm * dot(&a.counts, &b.counts),
-            pairs: pairs / self.pair_norm,
+            pairs: sums.pairs / self.pair_norm,
             costs: costs::likeness(&a.costs, &b.costs),
-            rest: libm::exp(-RANGE * (1.0 - alike)),
+            rest: libm::exp(-RANGE * (1.0 - sums.alike)),
         }
     }
 
-    /// Covariance of two samples' true values.
-    pub(super) fn covariance(&self, a: &Sample, b: &Sample) -> f64 {
-        let l = self.likeness(a, b);
+    fn weighted(&self, l: &Likeness) -> f64 {
         let w = &self.weights;
         let effects = self.total * l.single + w.shared * l.shared + w.pairs * l.pairs;
         CONSTANT + effects + w.costs * l.costs + w.rest * l.rest
     }
 
-    pub(super) fn noise(&self) -> f64 {
-        self.weights.noise
+    /// Variance of a sample's true value.
+    pub(super) fn variance(&self, sample: &Sample) -> f64 {
+        let mut sums = Sums::default();
+        for (d, table) in self.tables.iter().enumerate() {
+            sums.add(table[usize::from(sample.tokens[d]) * (self.choices[d] + 1)]);
+        }
+        self.weighted(&self.likeness(&sums, sample, sample))
     }
 
-    /// Covariances of a sample with others.
-    pub(super) fn cross(&self, sample: &Sample, others: &[Sample]) -> Vec<f64> {
-        others.iter().map(|o| self.covariance(sample, o)).collect()
+    /// Covariances of a sample's true value with those of the first `count` others.
+    pub(super) fn cross(&self, sample: &Sample, others: &Samples, count: usize) -> Vec<f64> {
+        let likenesses = self.likenesses(sample, others, count);
+        likenesses.iter().map(|l| self.weighted(l)).collect()
     }
 
-    /// The row that a sample adds to the covariance of measurements.
-    pub(super) fn row(&self, sample: &Sample, before: &[Sample]) -> Vec<f64> {
-        let mut row = self.cross(sample, before);
-        row.push(self.covariance(sample, sample) + self.noise());
+    /// The row that a sample adds to the covariance of measurements of the first `count` others.
+    pub(super) fn row(&self, sample: &Sample, others: &Samples, count: usize) -> Vec<f64> {
+        let mut row = self.cross(sample, others, count);
+        row.push(self.variance(sample) + self.weights.noise);
         row
     }
 
     /// Covariance of measurements of samples.
-    pub(super) fn matrix(&self, samples: &[Sample]) -> Triangle {
+    pub(super) fn matrix(&self, samples: &Samples) -> Triangle {
         let mut matrix = Triangle::default();
-        for (i, sample) in samples.iter().enumerate() {
-            matrix.push(&self.row(sample, &samples[..i]));
+        for (i, sample) in samples.all.iter().enumerate() {
+            matrix.push(&self.row(sample, samples, i));
         }
         matrix
     }
@@ -260,13 +324,42 @@ mod tests {
         let decisions = decisions(&[3, 2], &[0, 1]);
         let kernel = Kernel::new(&weights, &decisions);
         let of = |a: [u16; 2], b: [u16; 2]| {
-            kernel.covariance(&decisions.sample(&a), &decisions.sample(&b))
+            let other = Samples::of(&decisions, &[b.to_vec()]);
+            kernel.cross(&decisions.sample(&a), &other, 1)[0]
         };
         assert!((of([1, 1], [1, 1]) - 2.0).abs() < 1e-12);
+        let own = kernel.variance(&decisions.sample(&[1, 1]));
+        assert_eq!(own, of([1, 1], [1, 1]));
         // One choice in common: its single effect and the constant.
         assert!((of([1, 1], [1, 0]) - 1.2).abs() < 1e-12);
         assert!((of([2, 1], [1, 1]) - 1.3).abs() < 1e-12);
         assert!((of([2, 0], [1, 1]) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn samples_compared_together_are_as_compared_alone() {
+        let mut decisions = decisions(&[3, 2, 4], &[0, 1, 2]);
+        decisions.ordered = vec![false, false, true];
+        let weights = Weights {
+            single: vec![0.2, 0.3, 0.4],
+            shared: 0.0,
+            pairs: 0.5,
+            costs: 0.0,
+            rest: 0.3,
+            noise: 0.1,
+        };
+        let kernel = Kernel::new(&weights, &decisions);
+        let others = [vec![0, 1, 3], vec![2, 0, 1], vec![1, 1, 2]];
+        let sample = decisions.sample(&[2, 1, 0]);
+        let cross = |others: &[Vec<u16>], count| {
+            kernel.cross(&sample, &Samples::of(&decisions, others), count)
+        };
+        let alone = others
+            .iter()
+            .map(|other| cross(std::slice::from_ref(other), 1)[0]);
+        let alone: Vec<f64> = alone.collect();
+        assert_eq!(cross(&others, 3), alone);
+        assert_eq!(cross(&others, 2), alone[..2]);
     }
 
     /// Samples that make a choice equally often, in different places, are alike in what is shared.
@@ -286,8 +379,8 @@ mod tests {
 
     #[test]
     fn near_pairs_count_more() {
-        let near = pair_sum([1.0, 1.0, 0.0].into_iter());
-        let far = pair_sum([1.0, 0.0, 1.0].into_iter());
+        let near = Sums::of([1.0, 1.0, 0.0].into_iter()).pairs;
+        let far = Sums::of([1.0, 0.0, 1.0].into_iter()).pairs;
         assert!((far / near - REACH).abs() < 1e-12);
     }
 

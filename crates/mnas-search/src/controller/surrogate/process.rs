@@ -1,7 +1,7 @@
 //! A Gaussian process over samples: what is believed of the values of samples that weren't tried
 //! (Rasmussen and Williams 2006, chapter 2), and how its variances are learnt from those that were.
 
-use super::kernel::{Decisions, Kernel, Sample, Weights, likeness};
+use super::kernel::{Decisions, Kernel, Sample, Samples, Weights, likeness};
 use super::matrix::{Triangle, dot};
 
 /// Least variance of noise, in units of the values' own: keeps factors positive definite.
@@ -59,8 +59,7 @@ impl Prior {
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     kernel: Kernel,
-    decisions: Decisions,
-    samples: Vec<Sample>,
+    samples: Samples,
     factor: Triangle,
     /// `K^-1 y` of the standardised values.
     alpha: Vec<f64>,
@@ -91,7 +90,7 @@ impl Process {
         values: &[f64],
     ) -> Option<Process> {
         let kernel = Kernel::new(weights, decisions);
-        let samples: Vec<Sample> = samples.iter().map(|s| decisions.sample(s)).collect();
+        let samples = Samples::of(decisions, samples);
         let factor = kernel.matrix(&samples).cholesky()?;
         let (mean, spread) = standard(values);
         let y: Vec<f64> = values.iter().map(|v| (v - mean) / spread).collect();
@@ -104,7 +103,6 @@ impl Process {
             - n * (libm::log(spread) + 0.5 * libm::log(std::f64::consts::TAU));
         evidence.is_finite().then_some(Process {
             kernel,
-            decisions: decisions.clone(),
             samples,
             factor,
             alpha,
@@ -115,31 +113,33 @@ impl Process {
     }
 
     /// Mean and standard deviation of what is believed of a sample's true value.
-    pub(super) fn predict(&self, tokens: &[u16]) -> (f64, f64) {
-        let sample = self.decisions.sample(tokens);
-        let cross = self.kernel.cross(&sample, &self.samples);
-        let mean = self.mean + self.spread * dot(&cross, &self.alpha);
+    pub(super) fn predict(&self, sample: &Sample) -> (f64, f64) {
+        let cross = self.cross(sample);
         let half = self.factor.solve(&cross);
-        let before = self.kernel.covariance(&sample, &sample);
-        let variance = (before - dot(&half, &half)).max(1e-12);
-        (mean, self.spread * libm::sqrt(variance))
+        let variance = (self.kernel.variance(sample) - dot(&half, &half)).max(1e-12);
+        (self.mean_of(&cross), self.spread * libm::sqrt(variance))
     }
 
     /// Mean of what is believed of a sample's true value.
-    pub(super) fn mean(&self, tokens: &[u16]) -> f64 {
-        let cross = self
-            .kernel
-            .cross(&self.decisions.sample(tokens), &self.samples);
-        self.mean + self.spread * dot(&cross, &self.alpha)
+    pub(super) fn mean(&self, sample: &Sample) -> f64 {
+        self.mean_of(&self.cross(sample))
+    }
+
+    fn cross(&self, sample: &Sample) -> Vec<f64> {
+        self.kernel.cross(sample, &self.samples, self.factor.rows())
+    }
+
+    fn mean_of(&self, cross: &[f64]) -> f64 {
+        self.mean + self.spread * dot(cross, &self.alpha)
     }
 
     /// Goes on as if the sample's believed mean had been measured, which leaves means as they are
     /// and lowers the doubt around the sample (the "kriging believer", Ginsbourger et al. 2010).
-    pub(super) fn believe(&mut self, tokens: &[u16]) {
-        let sample = self.decisions.sample(tokens);
-        let row = self.kernel.row(&sample, &self.samples);
+    pub(super) fn believe(&mut self, sample: &Sample) {
+        let count = self.factor.rows();
+        let row = self.kernel.row(sample, &self.samples, count);
         if self.factor.extend(&row).is_some() {
-            self.samples.push(sample);
+            self.samples.push(sample.clone());
             self.alpha.push(0.0);
         }
     }
@@ -153,16 +153,15 @@ pub(super) fn step(
     weights: &Weights,
     prior: &Prior,
     decisions: &Decisions,
-    samples: &[Vec<u16>],
+    samples: &Samples,
     values: &[f64],
 ) -> Option<Weights> {
     let kernel = Kernel::new(weights, decisions);
-    let samples: Vec<Sample> = samples.iter().map(|s| decisions.sample(s)).collect();
-    let factor = kernel.matrix(&samples).cholesky()?;
+    let factor = kernel.matrix(samples).cholesky()?;
     let (mean, spread) = standard(values);
     let y: Vec<f64> = values.iter().map(|v| (v - mean) / spread).collect();
     let alpha = factor.solve_transposed(&factor.solve(&y));
-    let fits = fits(&kernel, decisions, &samples, &alpha, &factor.inverse());
+    let fits = fits(&kernel, decisions, samples, &alpha, &factor.inverse());
     let start = prior.weights(decisions);
     let raise = |weight: f64, fit: &Fit, start: f64, firmness: f64| {
         if start == 0.0 {
@@ -209,7 +208,7 @@ struct Fits {
 fn fits(
     kernel: &Kernel,
     decisions: &Decisions,
-    samples: &[Sample],
+    samples: &Samples,
     alpha: &[f64],
     inverse: &Triangle,
 ) -> Fits {
@@ -221,8 +220,9 @@ fn fits(
         rest: Fit::default(),
         noise: Fit::default(),
     };
-    for (i, a) in samples.iter().enumerate() {
-        for (j, b) in samples[..=i].iter().enumerate() {
+    for (i, a) in samples.all().iter().enumerate() {
+        let alike = kernel.likenesses(a, samples, i + 1);
+        for (j, (b, alike)) in samples.all().iter().zip(alike).enumerate() {
             let times = if i == j { 1.0 } else { 2.0 };
             let (quadratic, trace) = (times * alpha[i] * alpha[j], times * inverse.at(i, j));
             let add = |fit: &mut Fit, alike: f64| {
@@ -238,7 +238,6 @@ fn fits(
                     );
                 }
             }
-            let alike = kernel.likeness(a, b);
             add(&mut fits.shared, alike.shared);
             add(&mut fits.pairs, alike.pairs);
             add(&mut fits.costs, alike.costs);
