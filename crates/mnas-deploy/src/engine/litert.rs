@@ -8,13 +8,12 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use mnas_net::Shape;
 
 use super::layout::{check_image, check_input, exactly_one, not_float};
 use super::library::LibraryError;
-use super::library::find::{Spec, find, hash_file};
+use super::library::find::{Held, Spec, find, hash_file, held};
 use super::profile::{OperatorTime, Runs, Times};
 use super::{EngineError, EngineId, EngineVersion, InferenceEngine};
 use crate::export::ModelFile;
@@ -67,18 +66,8 @@ struct Runtime {
 }
 
 fn runtime() -> Result<&'static Runtime, LibraryError> {
-    static RUNTIME: OnceLock<Result<Runtime, LibraryError>> = OnceLock::new();
-    let path = find(&SPEC)?;
-    let runtime = RUNTIME.get_or_init(|| open(&path)).as_ref();
-    let runtime = runtime.map_err(Clone::clone)?;
-    if runtime.path == path {
-        Ok(runtime)
-    } else {
-        Err(LibraryError::Other {
-            open: runtime.path.clone(),
-            path,
-        })
-    }
+    static RUNTIME: Held<Runtime> = Held::new();
+    held(&RUNTIME, &SPEC, open)
 }
 
 fn open(path: &Path) -> Result<Runtime, LibraryError> {

@@ -5,8 +5,7 @@
 )]
 
 use std::ffi::{CStr, c_char};
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
 use ::ort::environment::Environment;
 use ::ort::logging::LogLevel;
@@ -17,7 +16,7 @@ use mnas_net::Shape;
 
 use super::layout::{channels_first, check_image, check_input, exactly_one, not_float};
 use super::library::LibraryError;
-use super::library::find::{Spec, find, hash_file};
+use super::library::find::{Held, Spec, hash_file, held};
 use super::profile::{OperatorTime, Runs};
 use super::{EngineError, EngineId, EngineVersion, InferenceEngine};
 use crate::export::ModelFile;
@@ -36,24 +35,13 @@ const SPEC: Spec = Spec {
 
 /// The open library; a process holds one.
 struct Runtime {
-    path: PathBuf,
     version: EngineVersion,
     environment: Environment,
 }
 
 fn runtime() -> Result<&'static Runtime, LibraryError> {
-    static RUNTIME: OnceLock<Result<Runtime, LibraryError>> = OnceLock::new();
-    let path = find(&SPEC)?;
-    let runtime = RUNTIME.get_or_init(|| open(&path)).as_ref();
-    let runtime = runtime.map_err(Clone::clone)?;
-    if runtime.path == path {
-        Ok(runtime)
-    } else {
-        Err(LibraryError::Other {
-            open: runtime.path.clone(),
-            path,
-        })
-    }
+    static RUNTIME: Held<Runtime> = Held::new();
+    held(&RUNTIME, &SPEC, open)
 }
 
 fn open(path: &Path) -> Result<Runtime, LibraryError> {
@@ -70,7 +58,6 @@ fn open(path: &Path) -> Result<Runtime, LibraryError> {
         .map_err(|e| cannot(e.to_string()))?;
     environment.set_log_level(LogLevel::Error);
     Ok(Runtime {
-        path: path.into(),
         version: EngineVersion {
             label: format!("ONNX Runtime {version}"),
             library_hash: Some(hash_file(path).map_err(|e| cannot(e.to_string()))?),

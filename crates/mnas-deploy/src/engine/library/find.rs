@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{LibraryError, hash_bytes};
 
@@ -54,6 +55,29 @@ impl Surroundings {
             current: env::current_dir().unwrap_or_default(),
             loader,
         }
+    }
+}
+
+/// A library that was opened, or why it can't be.
+pub(in crate::engine) type Held<R> = OnceLock<Result<(PathBuf, R), LibraryError>>;
+
+/// The one library of an engine that a process holds, opened by the first call.
+///
+/// # Errors
+/// As [`find`] and `open`; [`LibraryError::Other`] where another file is found than the open one.
+pub(in crate::engine) fn held<R>(
+    held: &'static Held<R>,
+    spec: &Spec,
+    open: impl FnOnce(&Path) -> Result<R, LibraryError>,
+) -> Result<&'static R, LibraryError> {
+    let path = find(spec)?;
+    match held.get_or_init(|| Ok((path.clone(), open(&path)?))) {
+        Ok((open, runtime)) if *open == path => Ok(runtime),
+        Ok((open, _)) => Err(LibraryError::Other {
+            open: open.clone(),
+            path,
+        }),
+        Err(error) => Err(error.clone()),
     }
 }
 
