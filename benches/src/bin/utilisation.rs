@@ -9,8 +9,7 @@
 //! `algorithm`, `resume` (this many trials more, by a run of its own).
 //!
 //! Prints JSON: the share of the workers' time that went into training, whether measurements
-//! overlapped each other, wall milliseconds a trial (all, and those of the last hundred proposals),
-//! and the seconds from a resume to its first outcome. With `seconds=0` the milliseconds are the
+//! overlapped each other, wall milliseconds a trial (all, and the last hundred or more), and the seconds from a resume to its first outcome. With `seconds=0` the milliseconds are the
 //! search's own: proposals, observations, the store and the talk with the workers.
 
 use std::collections::BTreeMap;
@@ -204,10 +203,10 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
         extend: None,
     };
     create(&dir, &plan).unwrap_or_else(|e| panic!("{e}"));
-    let mut outcomes = vec![];
+    let mut batches = vec![];
     let summary = run(&dir, &env, &Stop::new(), &mut |update| {
-        if let Update::Trial { .. } = update {
-            outcomes.push(Instant::now());
+        if let Update::Batch { trials, .. } = update {
+            batches.push((Instant::now(), trials.0));
         }
     });
     let summary = summary.unwrap_or_else(|e| panic!("{e}"));
@@ -219,11 +218,15 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
     let done = Done::read(&log);
     let course = study.trials().iter();
     let course: Vec<_> = course.map(|t| (t.id, &t.spec, t.accuracy())).collect();
-    let milliseconds = |outcomes: &[Instant]| {
-        let span = outcomes.last()?.duration_since(*outcomes.first()?);
-        Some(1e3 * span.as_secs_f64() / (outcomes.len() - 1).max(1) as f64)
+    let milliseconds = |batches: &[(Instant, u64)]| {
+        let (first, last) = (batches.first()?, batches.last()?);
+        let trials = last.1.checked_sub(first.1).filter(|n| *n > 0)?;
+        Some(1e3 * last.0.duration_since(first.0).as_secs_f64() / trials as f64)
     };
-    let last = outcomes.len().saturating_sub(100);
+    // The last batch that ended a hundred trials or more before the end.
+    let total = batches.last().map_or(0, |b| b.1);
+    let last = batches.partition_point(|b| b.1 + 100 <= total);
+    let last = last.saturating_sub(1);
     let resume_seconds = settings.text("resume").map(|_| {
         let trials = plan.trials + settings.number("resume", 0.0) as u64;
         env.extend = Some(Extend { trials });
@@ -247,8 +250,8 @@ fn measure(engine: &str, settings: &Settings) -> serde_json::Value {
         "search_seconds": summary.search_seconds,
         "busy": busy,
         "algorithm": plan.controller.algorithm,
-        "trial_ms": milliseconds(&outcomes),
-        "trial_ms_last_100": milliseconds(&outcomes[last..]),
+        "trial_ms": milliseconds(&batches),
+        "trial_ms_last_100": milliseconds(&batches[last..]),
         "resume_seconds": resume_seconds,
         "measurements": done.measured.len(),
         "measurements_overlapping": done.overlapping(),
