@@ -1,7 +1,7 @@
 """The default search against scaled references and random search, on real trials.
 
     python3 benches/real_trials.py --program target/release/mnas --dir real-trials [--seeds 3] [--trials 96]
-                                   [--device linear:benches/host-rten.linear.toml]
+                                   [--device linear:benches/host-rten-calibrated.linear.toml]
 
 Each seed: `mnas search` with the default algorithm, then random search, both on the built-in images with the default
 short training and 12 epochs for finalists, and with the same number of proposals. A study's winner (the most accurate finalist on the validation images that
@@ -60,7 +60,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=pathlib.Path, required=True)
     parser.add_argument("--dir", type=pathlib.Path, required=True)
-    model = pathlib.Path(__file__).parent.resolve() / "host-rten.linear.toml"
+    model = pathlib.Path(__file__).parent.resolve() / "host-rten-calibrated.linear.toml"
     parser.add_argument("--device", default=f"linear:{model}")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=96)

@@ -113,10 +113,12 @@ impl Check<'_> {
         let chosen = pick::spread(&self.ledger.points(), networks);
         let full = chosen.iter().map(|net| RunKey::full(*net, 0));
         let mut keys: Vec<RunKey> = full.collect();
-        // Chosen networks come by rising accuracy.
+        // By latency, as candidates stand: extremes of accuracy are partly the luck of their run.
+        let mut by_latency = chosen.clone();
+        by_latency.sort_unstable();
         let ends = [0, chosen.len() / 2, chosen.len().saturating_sub(1)];
         let noisy = ends.into_iter().take(NOISE_NETWORKS);
-        let mut noisy: Vec<usize> = noisy.filter_map(|i| chosen.get(i).copied()).collect();
+        let mut noisy: Vec<usize> = noisy.filter_map(|i| by_latency.get(i).copied()).collect();
         noisy.dedup();
         for seed in 1..=SEEDS {
             keys.extend(noisy.iter().map(|net| RunKey::proxy(*net, seed)));

@@ -143,7 +143,7 @@ pub(crate) struct CalibrateArgs {
 /// Arguments of `mnas search`. Flags override the study file.
 #[derive(Debug, Args, Default)]
 pub(crate) struct SearchArgs {
-    /// Study file (TOML); see docs/reference/study.md.
+    /// Study file (TOML); see docs/reference/study.toml.
     pub study: Option<PathBuf>,
     /// Images to classify.
     #[arg(long, value_name = "D")]

@@ -22,8 +22,8 @@ pub(crate) struct Config {
     pub data: Option<String>,
     /// Side of the square images that networks see, in pixels.
     pub image_size: Option<usize>,
-    /// Device whose latency counts: host, host:rten, host:litert, host:ort, table:FILE, linear:FILE,
-    /// command:PROGRAM.
+    /// Device whose latency counts: host, host:rten, host:litert, host:ort, adb, adb:SERIAL, ssh:HOST,
+    /// pixel1, table:FILE, linear:FILE, command:PROGRAM.
     pub device: Option<String>,
     /// Number format in which candidates are measured: float or int8. Finalists of an int8 study are
     /// quantised and tested in that form too.
@@ -55,7 +55,7 @@ pub(crate) struct Config {
     pub target: Option<TargetConfig>,
     /// How accuracy and latency become one reward.
     pub objective: Option<ObjectiveConfig>,
-    /// Settings of the algorithm by name; `mnas search --print-plan` shows them.
+    /// Settings of the algorithm by name; those that differ from its defaults.
     #[serde(default)]
     pub algorithm_settings: BTreeMap<String, f64>,
     /// Cuts trainings short whose loss promises a reward that isn't among the best. Off where absent.

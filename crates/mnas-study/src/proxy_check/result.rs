@@ -37,9 +37,11 @@ pub struct CheckedNet {
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProxyCheck {
-    /// Kendall's tau-b of the accuracies after short and full training.
+    /// Kendall's tau-b of the accuracies after short and full training, of networks that were chosen
+    /// to lie apart: up to a tenth above that of random ones.
     pub tau: f64,
-    /// 2.5 % and 97.5 % points of tau over resamples of the networks (percentile bootstrap).
+    /// 95 % interval of tau: percentile bootstrap over the networks, never narrower than that of
+    /// Fieller, Hartley and Pearson.
     pub tau_interval: (f64, f64),
     /// Least tau that a search may rest on.
     pub tau_min: f64,
@@ -164,9 +166,12 @@ fn checked(plan: &Plan, ledger: &Ledger, net: usize) -> Option<CheckedNet> {
     })
 }
 
-/// 2.5 % and 97.5 % points of tau over resamples of the pairs.
+/// 2.5 % and 97.5 % points of tau over resamples of the pairs, and at least the interval of Fieller,
+/// Hartley and Pearson 1957 ("Tests for rank correlation coefficients. I") with a pair the other way
+/// round: resamples of pairs that all agree agree too, which is no certainty.
 fn interval(pairs: &[(f64, f64)], seed: u64) -> (f64, f64) {
-    if pairs.is_empty() {
+    let n = pairs.len() as f64;
+    if n <= 4.0 {
         return (-1.0, 1.0);
     }
     let mut random = stream(seed, STREAM, Purpose::Sample);
@@ -177,22 +182,27 @@ fn interval(pairs: &[(f64, f64)], seed: u64) -> (f64, f64) {
         })
         .collect();
     taus.sort_by(f64::total_cmp);
-    (taus[RESAMPLES / 40], taus[RESAMPLES - 1 - RESAMPLES / 40])
+    let (low, high) = (taus[RESAMPLES / 40], taus[RESAMPLES - 1 - RESAMPLES / 40]);
+    let most = 1.0 - 4.0 / (n * (n - 1.0));
+    let z = kendall_tau(pairs).clamp(-most, most).atanh();
+    let reach = 1.96 * (0.437 / (n - 4.0)).sqrt();
+    (low.min((z - reach).tanh()), high.max((z + reach).tanh()))
 }
 
 /// Standard deviation over seeds, pooled over the networks that were trained under several.
 fn noise(ledger: &Ledger, full: bool) -> Option<f64> {
-    let variances: Vec<f64> = (0..ledger.candidates.len())
-        .filter_map(|net| {
-            let own = ledger
-                .runs
-                .iter()
-                .filter(|r| r.key.net == net && r.key.full == full);
-            let own: Vec<f64> = own.filter_map(|r| r.accuracy).collect();
-            (own.len() > 1).then(|| variance(&own))
-        })
-        .collect();
-    (!variances.is_empty()).then(|| (variances.iter().sum::<f64>() / variances.len() as f64).sqrt())
+    let (mut squares, mut free) = (0.0, 0.0);
+    for net in 0..ledger.candidates.len() {
+        let own = ledger
+            .runs
+            .iter()
+            .filter(|r| r.key.net == net && r.key.full == full);
+        let own: Vec<f64> = own.filter_map(|r| r.accuracy).collect();
+        let more = own.len().saturating_sub(1) as f64;
+        squares += more * variance(&own);
+        free += more;
+    }
+    (free > 0.0).then(|| (squares / free).sqrt())
 }
 
 /// Of a sample; 0 where it has fewer than two values.
@@ -222,6 +232,10 @@ mod tests {
             assert_eq!(interval(pairs, 1), (low, high));
         }
         assert!(width(interval(&many, 1)) < 0.5 * width(interval(&few, 1)));
+        let agreeing: Vec<(f64, f64)> = (0..6).map(|i| (i.into(), i.into())).collect();
+        let (low, high) = interval(&agreeing, 1);
+        assert!(low < 0.65 && high <= 1.0, "{low} {high}");
+        assert_eq!(interval(&agreeing[..4], 1), (-1.0, 1.0));
     }
 
     #[test]
