@@ -4,7 +4,7 @@
                                    [--device linear:benches/host-rten-calibrated.linear.toml]
 
 Each seed: `mnas search` with the default algorithm, then random search, both on the built-in images with the default
-short training and 12 epochs for finalists, and with the same number of proposals. A study's winner (the most accurate finalist on the validation images that
+short training and 8 epochs for finalists, and with the same number of proposals. A study's winner (the most accurate finalist on the validation images that
 meets the target) stands beside MobileNetV2 and MnasNet-A1, each the widest that meets the target, all trained alike and
 tested on the same images. Latency is predicted by a linear model that `mnas device calibrate` fitted to a run on a real
 device, so that nothing depends on what else the machine does. Studies that exist in --dir are resumed or reused. Needs
@@ -20,7 +20,7 @@ import subprocess
 STUDY = """data = "fashion-mnist-10k"
 device = "{device}"
 [full]
-epochs = 12.0
+epochs = 8.0
 """
 
 

@@ -86,7 +86,7 @@ pub(crate) fn check(
             name: space.name().into(),
             text: space.text().into(),
         },
-        objective: objective(config.objective.as_ref()),
+        objective: objective(config.objective.as_ref())?,
         target: target(config, mobilenet)?,
         controller: ControllerSpec {
             algorithm: config.algorithm.clone().unwrap_or_else(|| ALGORITHM.into()),
@@ -194,11 +194,17 @@ fn space_named(name: &str) -> Result<Space, CommandError> {
     })
 }
 
-fn objective(config: Option<&ObjectiveConfig>) -> ObjectiveKind {
+/// The hard constraint where nothing is said: `docs/decisions/0005-the-hard-constraint.md`.
+fn objective(config: Option<&ObjectiveConfig>) -> Result<ObjectiveKind, CommandError> {
     let Some(c) = config else {
-        return ObjectiveKind::SOFT;
+        return Ok(ObjectiveKind::HARD);
     };
-    match c.kind {
+    if c.alpha.is_some() && c.kind != ObjectiveName::Soft {
+        return Err(CommandError::usage(
+            "[objective] alpha belongs to kind = \"soft\" alone; take it away",
+        ));
+    }
+    Ok(match c.kind {
         ObjectiveName::Soft => ObjectiveKind::Soft {
             alpha: c.alpha.unwrap_or(-0.07),
             beta: c.beta.unwrap_or(-0.07),
@@ -209,7 +215,7 @@ fn objective(config: Option<&ObjectiveConfig>) -> ObjectiveKind {
         ObjectiveName::Absolute => ObjectiveKind::Absolute {
             beta: c.beta.unwrap_or(-0.1),
         },
-    }
+    })
 }
 
 fn target(config: &Config, reference: &str) -> Result<Target, CommandError> {
@@ -275,5 +281,17 @@ mod tests {
     #[test]
     fn the_published_example_shows_the_defaults() {
         assert_eq!(plan_of(&example()), plan_of(&Config::default()));
+    }
+
+    #[test]
+    fn the_most_accurate_network_within_the_target_is_sought() {
+        let of = |text: &str| {
+            let config: ObjectiveConfig = toml::from_str(text).unwrap();
+            objective(Some(&config))
+        };
+        assert_eq!(objective(None).unwrap(), ObjectiveKind::HARD);
+        assert_eq!(of("kind = 'soft'").unwrap(), ObjectiveKind::SOFT);
+        let refused = of("kind = 'hard'\nalpha = -0.1").unwrap_err();
+        assert!(refused.message.contains("alpha"), "{}", refused.message);
     }
 }
