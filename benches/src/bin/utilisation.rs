@@ -9,8 +9,8 @@
 //! `algorithm`, `resume` (this many trials more, by a run of its own).
 //!
 //! Prints JSON: the share of the workers' time that went into training, whether measurements
-//! overlapped each other, wall milliseconds a trial (all, and the last hundred or more), and the seconds from a resume to its first outcome. With `seconds=0` the milliseconds are the
-//! search's own: proposals, observations, the store and the talk with the workers.
+//! overlapped each other, wall milliseconds a trial (all, and the last hundred or more), and the
+//! seconds from a resume to its first outcome. With `seconds=0` the milliseconds are the search's own: proposals, observations, the store and the talk with the workers.
 
 use std::collections::BTreeMap;
 use std::io::Write;
