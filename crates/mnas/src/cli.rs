@@ -265,8 +265,8 @@ pub(crate) struct ReportArgs {
 /// Arguments of `mnas compare`.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// Study directories.
-    #[arg(required = true, num_args = 2.., value_name = "DIR")]
+    /// Study directories; two or more, or one beside --published.
+    #[arg(required = true, value_name = "DIR")]
     pub dirs: Vec<PathBuf>,
     /// Also write the comparison as one offline page.
     #[arg(long, value_name = "FILE")]

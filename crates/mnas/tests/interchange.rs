@@ -105,7 +105,7 @@ fn destinations_that_make_no_sense_are_refused() {
             5,
             "no/folder",
         ),
-        (&["compare", "s"], 2, "2 values"),
+        (&["compare", "s"], 2, "--published FILE"),
         (&["compare", "s", "nowhere"], 5, "nowhere"),
         (
             &["compare", "s", "s", "--published", "nowhere.toml"],
@@ -158,6 +158,9 @@ fn studies_are_compared_and_reported_in_every_form() {
     assert_eq!(compared["published"]["row"][0]["name"], "Net");
     let page = std::fs::read_to_string(folder.join("c.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("A paper"));
+    let alone = json(&folder, &["compare", "s", "--published", "paper.toml"]);
+    assert_eq!(alone["studies"].as_array().unwrap().len(), 1);
+    assert_eq!(alone["published"]["row"][0]["name"], "Net");
     let text = mnas(&folder, &["compare", "s", "t"]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("hypervol."));
 

@@ -12,7 +12,10 @@ use crate::plot::{CHART_CSS, Mark};
 /// The page.
 pub fn html(c: &Comparison) -> String {
     let style = format!("{}{CHART_CSS}{PAGE_CSS}", palette::css());
-    let title = format!("{} studies side by side", c.studies.len());
+    let title = match &*c.studies {
+        [alone] => format!("{} beside published figures", alone.name),
+        studies => format!("{} studies side by side", studies.len()),
+    };
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -33,7 +36,7 @@ pub fn html(c: &Comparison) -> String {
                 main {
                     @for group in &c.groups { (section(c, group)) }
                     (finals(c))
-                    (settings(c))
+                    @if c.studies.len() > 1 { (settings(c)) }
                     (published(c))
                 }
                 footer { p { "Written by mnas " (env!("CARGO_PKG_VERSION")) ". This page is one file and loads nothing." } }

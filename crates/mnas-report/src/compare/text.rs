@@ -10,11 +10,9 @@ use crate::text::{heading, paragraph, printable};
 pub fn text(c: &Comparison) -> String {
     let mut out = String::new();
     let names: Vec<&str> = c.studies.iter().map(|s| &*s.name).collect();
-    paragraph(
-        &mut out,
-        "",
-        &format!("{} studies: {}", names.len(), names.join(", ")),
-    );
+    let studies = if names.len() == 1 { "study" } else { "studies" };
+    let all = format!("{} {studies}: {}", names.len(), names.join(", "));
+    paragraph(&mut out, "", &all);
     for note in &c.notes {
         paragraph(&mut out, "", note);
     }
@@ -26,9 +24,11 @@ pub fn text(c: &Comparison) -> String {
         heading(&mut out, "Fully trained, with 95 % intervals");
         finals(&mut out, c);
     }
-    heading(&mut out, "Settings that differ");
-    if c.differences.is_empty() {
-        paragraph(&mut out, "  ", "None.");
+    if names.len() > 1 {
+        heading(&mut out, "Settings that differ");
+        if c.differences.is_empty() {
+            paragraph(&mut out, "  ", "None.");
+        }
     }
     for d in &c.differences {
         let values = d.values.iter();

@@ -1,4 +1,4 @@
-//! `mnas compare DIR DIR...`.
+//! `mnas compare DIR...`.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,11 @@ pub(crate) fn run(args: &CompareArgs, out: Output) -> CommandResult {
         return Err(CommandError::usage(format!(
             "{n} studies are too many to tell apart in one chart; compare {STUDIES_MAX} at most"
         )));
+    }
+    if args.dirs.len() < 2 && args.published.is_none() {
+        return Err(CommandError::usage(
+            "a study is compared with another (mnas compare DIR DIR) or with figures (--published FILE)",
+        ));
     }
     let published = args.published.as_deref().map(published).transpose()?;
     let mut named = vec![];
