@@ -11,6 +11,7 @@ use crate::{GraphBuilder, GraphError, NodeId};
 
 mod cell;
 mod cn;
+mod cp;
 mod ds;
 mod ir;
 pub(crate) mod parts;
@@ -21,6 +22,7 @@ mod tests;
 /// Every kind of block.
 pub const BLOCKS: &[&dyn BlockKind] = &[
     &cn::Conv,
+    &cp::PooledConv,
     &ds::DepthwiseSeparable,
     &ir::InvertedResidual,
     &sep::Separable,

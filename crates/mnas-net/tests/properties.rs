@@ -147,6 +147,7 @@ fn near_text() -> impl Strategy<Value = String> {
         "head",
         "ir",
         "cn",
+        "cp",
         "ds",
         "sep",
         "cell",

@@ -262,6 +262,8 @@ pub(crate) fn blocks() -> Vec<Case> {
         "cn_r1_k3_s1_c8",
         "cn_r2_k5_s2_c8_acthswish_skipidentity",
         "cn_r2_k3_s1_c8_se0.5_skippool",
+        "cp_r2_k3_s2_c8_se0.25",
+        "cp_r1_k5_s3_c8_acthswish",
         "ds_r1_k3_s1_c8",
         "ds_r2_k5_s2_c8_actrelu6_skipidentity",
         "ds_r2_k3_s1_c8_se0.25_skippool_acthswish",
@@ -312,7 +314,7 @@ pub(crate) fn random_network(seed: u64) -> Case {
         pick(&["", "_padsymmetric"])
     )];
     for _ in 0..pick(&["1", "22", "333", "4444"]).len() {
-        let kind = pick(&["cn", "ds", "ir", "ir", "sep"]);
+        let kind = pick(&["cn", "cp", "ds", "ir", "ir", "sep"]);
         let expand = match kind {
             "ir" => pick(&["", "_e2", "_e3", "_e6"]),
             _ => "",

@@ -23,6 +23,10 @@ fn each_kind_lowers_to_its_layers() {
         "0.conv 0.bn 0.act 0.se.pool 0.se.reduce 0.se.act 0.se.expand 0.se.gate 0.se.mul",
     );
     check(
+        "cp_r2_k3_s2_c8",
+        "0.conv 0.pool 0.bn 0.act 1.conv 1.bn 1.act 1.add",
+    );
+    check(
         "ds_r1_k3_s1_c8",
         "0.depthwise.conv 0.depthwise.bn 0.depthwise.act 0.project.conv 0.project.bn",
     );

@@ -21,11 +21,11 @@ fn unknown_repeated_and_missing_keys_are_faults() {
     let block = |text: &str, message: &str| check_fault(&with(text), message);
     block(
         "xx_r1_k3",
-        r#"line 2, column 1: unknown block "xx"; known: stem, cn, ds, ir, sep, cell, head"#,
+        r#"line 2, column 1: unknown block "xx"; known: stem, cn, cp, ds, ir, sep, cell, head"#,
     );
     block(
         "IR_r1_k3_s1_c8",
-        r#"line 2, column 1: unknown block "IR"; known: stem, cn, ds, ir, sep, cell, head"#,
+        r#"line 2, column 1: unknown block "IR"; known: stem, cn, cp, ds, ir, sep, cell, head"#,
     );
     block(
         "ir_r1_k3_s1_c8_g2",

@@ -146,7 +146,7 @@ fn block_stage(
             format!("MBConv{}", block.expand),
         ),
         "ds" | "sep" => (StageKind::Separable, "SepConv".into()),
-        "cn" => (StageKind::Conv, "Conv".into()),
+        "cn" | "cp" => (StageKind::Conv, "Conv".into()),
         other => (StageKind::Other, other.into()),
     };
     let mut stage = nodes.stage(&last, costs);
