@@ -52,14 +52,15 @@ fn eighths((width, height): (usize, usize), kept: (usize, usize)) -> usize {
 
 /// The picture as stored in the file, not turned upright. Where `kept` (width and height) is given,
 /// it may come as few eighths of its size as still cover that: the transform skips the
-/// frequencies that scaling would remove.
+/// frequencies that scaling would remove. And sides that a centred cut to those proportions removes
+/// may be cut off already, as much at either side.
 pub(crate) fn decode(head: &Head, kept: Option<(usize, usize)>) -> Option<Picture> {
     decode_with(Isa::detect(), head, kept)
 }
 
 fn decode_with(isa: Isa, head: &Head, kept: Option<(usize, usize)>) -> Option<Picture> {
     let size = kept.map_or(8, |kept| eighths((head.width, head.height), kept));
-    let frame = Frame::new(head, size)?;
+    let frame = Frame::new(head, size, kept)?;
     SCRATCH.with_borrow_mut(|scratch| {
         let picture = frame.decode(Arithmetic::new(isa), head, scratch);
         if scratch.planes.iter().map(Plane::bytes).sum::<usize>() > KEPT_BYTES {

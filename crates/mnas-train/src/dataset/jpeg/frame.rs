@@ -1,5 +1,7 @@
 //! From coded data to planes of samples, and from planes to a picture.
 
+use std::ops::Range;
+
 use mnas_kernels::jpeg::{Arithmetic, Block, Compiled, DCT_ROW, Upsample, inverse_dct_flat};
 
 use super::Scratch;
@@ -22,9 +24,9 @@ impl Plane {
         self.samples.capacity()
     }
 
-    /// The first `width` samples of row `y`.
-    fn row(&self, y: usize, width: usize) -> &[u8] {
-        &self.samples[y * self.stride..][..width]
+    /// `width` samples of row `y`, from sample `x`.
+    fn row(&self, y: usize, x: usize, width: usize) -> &[u8] {
+        &self.samples[y * self.stride + x..][..width]
     }
 }
 
@@ -39,8 +41,12 @@ struct Layout {
 
 /// How a frame is decoded.
 pub(super) struct Frame {
-    /// Width and height of the picture made, in pixels.
-    picture: (usize, usize),
+    /// Width and height of the whole picture at the size that it is made, in pixels.
+    whole: (usize, usize),
+    /// Columns and rows cut off at each side.
+    cut: (usize, usize),
+    /// MCUs across and down that the cut leaves something of, with one more at each side for upsampling.
+    seen: (Range<usize>, Range<usize>),
     /// MCUs across and down.
     mcus: (usize, usize),
     layouts: Vec<Layout>,
@@ -49,8 +55,9 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// A frame at `size` eighths; `None` where it isn't the common case.
-    pub(super) fn new(head: &Head, size: usize) -> Option<Self> {
+    /// A frame at `size` eighths, without the sides that `kept` has no place for; `None` where it isn't
+    /// the common case.
+    pub(super) fn new(head: &Head, size: usize, kept: Option<(usize, usize)>) -> Option<Self> {
         if !head.sequential || !head.one_scan {
             return None;
         }
@@ -75,15 +82,26 @@ impl Frame {
             blocks: component.sampling,
             size: if c > 0 && doubled { 2 * size } else { size },
         });
+        let whole = [head.width, head.height].map(|n| (n * size).div_ceil(8));
+        let whole = (whole[0], whole[1]);
+        let cut = kept.map_or((0, 0), |(w, h)| {
+            (sides(whole.0, whole.1, w, h), sides(whole.1, whole.0, h, w))
+        });
+        let mcus = (
+            head.width.div_ceil(8 * across),
+            head.height.div_ceil(8 * down),
+        );
+        let seen = |cut: usize, whole: usize, mcu: usize, mcus: usize| {
+            (cut / mcu).saturating_sub(1)..((whole - cut).div_ceil(mcu) + 1).min(mcus)
+        };
         Some(Self {
-            picture: (
-                (head.width * size).div_ceil(8),
-                (head.height * size).div_ceil(8),
+            seen: (
+                seen(cut.0, whole.0, across * size, mcus.0),
+                seen(cut.1, whole.1, down * size, mcus.1),
             ),
-            mcus: (
-                head.width.div_ceil(8 * across),
-                head.height.div_ceil(8 * down),
-            ),
+            whole,
+            cut,
+            mcus,
             layouts: layouts.collect(),
             chroma: if doubled { Upsample::No } else { chroma },
         })
@@ -138,24 +156,27 @@ impl Frame {
         planes: &[Plane; 3],
         rows: &mut [Vec<u8>; 2],
     ) -> Picture {
-        let (width, height) = self.picture;
+        let (left, top) = self.cut;
+        let (width, height) = (self.whole.0 - 2 * left, self.whole.1 - 2 * top);
         let channels = self.layouts.len();
         let mut pixels = vec![0; width * height * channels];
         for (y, out) in pixels.chunks_exact_mut(width * channels).enumerate() {
-            let luma = planes[0].row(y, width);
+            let y = top + y;
+            let luma = planes[0].row(y, left, width);
             if channels == 1 {
                 out.copy_from_slice(luma);
                 continue;
             }
             if self.chroma == Upsample::No {
-                let [cb, cr] = [1, 2].map(|c| planes[c].row(y, width));
+                let [cb, cr] = [1, 2].map(|c| planes[c].row(y, left, width));
                 arithmetic.ycc_to_rgb(luma, cb, cr, out);
                 continue;
             }
             for (row, plane) in rows.iter_mut().zip(&planes[1..]) {
                 self.upsampled(arithmetic, y, plane, row);
             }
-            arithmetic.ycc_to_rgb(luma, &rows[0][..width], &rows[1][..width], out);
+            let [cb, cr] = [0, 1].map(|c| &rows[c][left..][..width]);
+            arithmetic.ycc_to_rgb(luma, cb, cr, out);
         }
         Picture {
             width,
@@ -167,7 +188,7 @@ impl Frame {
 
     /// Row `y` of a chroma plane at the width of luma, or one sample more.
     fn upsampled(&self, arithmetic: Arithmetic, y: usize, plane: &Plane, out: &mut Vec<u8>) {
-        let (width, height) = self.picture;
+        let (width, height) = self.whole;
         let (across, down) = match self.chroma {
             Upsample::No => (1, 1),
             Upsample::Across => (2, 1),
@@ -183,9 +204,18 @@ impl Frame {
         };
         let far = if down == 1 { near } else { far };
         out.resize(width * across, 0);
-        let (near, far) = (plane.row(near, width), plane.row(far, width));
+        let (near, far) = (plane.row(near, 0, width), plane.row(far, 0, width));
         arithmetic.upsample(self.chroma, lower, near, far, out);
     }
+}
+
+/// How much to cut off each side of `length`, where the other direction is `other`, so that what is
+/// scaled to cover `kept` by `kept_other` and cut to it stays the same: centred, and with margin for
+/// the filter that scales.
+fn sides(length: usize, other: usize, kept: usize, kept_other: usize) -> usize {
+    let (kept, kept_other) = (kept.max(1), kept_other.max(1));
+    let needed = (other * kept).div_ceil(kept_other) + 2 * (other.div_ceil(kept_other) + 2);
+    length.saturating_sub(needed) / 2
 }
 
 /// How each component is coded.
@@ -249,6 +279,8 @@ impl Scan<'_> {
     /// Decodes an MCU into the planes. `block` is all zeros before and after.
     #[inline(always)]
     fn mcu(&mut self, (mx, my): (usize, usize), bits: &mut Bits, block: &mut Block) -> Option<()> {
+        let seen = &self.frame.seen;
+        let seen = seen.0.contains(&mx) && seen.1.contains(&my);
         let components = self.codings.iter_mut().zip(&self.frame.layouts);
         for ((coding, layout), plane) in components.zip(&mut *self.planes) {
             let ((across, down), size) = (layout.blocks, layout.size);
@@ -258,6 +290,8 @@ impl Scan<'_> {
                     let at = row + (mx * across + h) * size;
                     let out = &mut plane.samples[at..];
                     match coding.block(bits, block)? {
+                        Found::Whole if !seen => block.0 = [0; 64],
+                        Found::Flat(_) if !seen => {}
                         Found::Flat(dc) => inverse_dct_flat(size, dc, out, plane.stride),
                         Found::Whole => {
                             let stride = plane.stride;
