@@ -11,12 +11,14 @@
 //! Results depend on shapes and instruction set only: the same bits for any number of threads.
 #![allow(unsafe_code)]
 
+mod bytes;
 mod dense;
 mod depthwise;
 mod element;
 mod fused;
 mod isa;
 mod join;
+pub mod jpeg;
 mod loss;
 mod norm;
 mod pointwise;
@@ -33,6 +35,7 @@ mod update;
 mod window;
 mod workers;
 
+pub use bytes::byte_moments;
 pub use dense::{DenseShape, dense_backward, dense_forward};
 pub use depthwise::{depthwise_backward, depthwise_forward};
 pub use element::{Element, element_backward, element_forward, from_bytes};

@@ -16,10 +16,12 @@ mod archive;
 pub(crate) mod cache;
 mod cifar;
 mod cut;
+mod digest;
 mod embedded;
 pub(crate) mod error;
 mod folder;
 mod idx;
+mod jpeg;
 mod picture;
 mod raw;
 pub(crate) mod resize;
@@ -56,7 +58,7 @@ pub struct Meta {
     pub normalize: Normalize,
     /// Where the images came from: the known name, or the path in full.
     pub source: String,
-    /// 16 hex digits of the SHA-256 of decoded images, labels and class names.
+    /// 16 hex digits of a hash of decoded images, labels and class names.
     pub fingerprint: String,
     /// Broken images left out.
     pub skipped: u64,
@@ -286,7 +288,9 @@ fn normalize(moments: &[[u64; 2]], stored: Shape, indices: &[u32]) -> Normalize 
 /// [`DataError::Io`] or [`DataError::Image`] with the path.
 pub fn load_image(path: &Path, shape: Shape) -> Result<Vec<u8>, DataError> {
     let bytes = fs::read(path).map_err(DataError::io(path, "read"))?;
-    let picture = picture::decode(&bytes).map_err(|reason| DataError::Image {
+    let stored = resize::with_margin(shape);
+    let picture = picture::decode(&bytes, Some((stored.w, stored.h)));
+    let picture = picture.map_err(|reason| DataError::Image {
         path: path.into(),
         reason,
     })?;

@@ -47,7 +47,7 @@ impl Found for Strip {
 
     fn load(self: Box<Self>) -> Result<Box<dyn Source>, DataError> {
         let path = PathBuf::from(NAME);
-        let strip = picture::decode(STRIP).map_err(|reason| {
+        let strip = picture::decode(STRIP, None).map_err(|reason| {
             let path = path.clone();
             DataError::Image { path, reason }
         })?;

@@ -9,6 +9,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::error::ImageError;
+use super::jpeg::{self, Head};
 use super::source::{Picture, Probe};
 
 #[cfg(test)]
@@ -27,10 +28,11 @@ enum Kind {
 }
 
 /// Decodes an image. Transparent pixels are blended with white; CMYK and 16 bits become 8-bit RGB;
-/// gray stays one channel.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Picture, ImageError> {
+/// gray stays one channel. Where `kept` (width and height) is given, a JPEG may come reduced, but
+/// still covers that.
+pub(crate) fn decode(bytes: &[u8], kept: Option<(usize, usize)>) -> Result<Picture, ImageError> {
     let (picture, orientation) = match kind(bytes)? {
-        Kind::Jpeg => decode_jpeg(bytes)?,
+        Kind::Jpeg => decode_jpeg(bytes, kept)?,
         Kind::Png => decode_png(bytes)?,
     };
     Ok(upright(picture, orientation))
@@ -39,12 +41,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Picture, ImageError> {
 /// Reads the head of an image.
 pub(crate) fn probe(bytes: &[u8]) -> Result<Probe, ImageError> {
     let (width, height, gray, orientation) = match kind(bytes)? {
-        Kind::Jpeg => {
-            let d = open_jpeg(bytes)?;
-            let (width, height) = jpeg_size(&d)?;
-            let gray = d.input_colorspace() == Some(ColorSpace::Luma);
-            (width, height, gray, d.exif().map_or(1, |e| orientation(e)))
-        }
+        Kind::Jpeg => match Head::read(bytes) {
+            Some(head) => {
+                let (width, height) = limit(head.width, head.height)?;
+                (width, height, head.is_gray(), jpeg_orientation(&head))
+            }
+            None => {
+                let d = open_jpeg(bytes)?;
+                let (width, height) = jpeg_size(&d)?;
+                let gray = d.input_colorspace() == Some(ColorSpace::Luma);
+                (width, height, gray, d.exif().map_or(1, |e| orientation(e)))
+            }
+        },
         Kind::Png => {
             let reader = open_png(bytes)?;
             let info = reader.info();
@@ -107,7 +115,24 @@ fn jpeg_size(d: &Jpeg) -> Result<(usize, usize), ImageError> {
     limit(info.width.into(), info.height.into())
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<(Picture, u16), ImageError> {
+fn jpeg_orientation(head: &Head) -> u16 {
+    head.exif.map_or(1, orientation)
+}
+
+fn decode_jpeg(bytes: &[u8], kept: Option<(usize, usize)>) -> Result<(Picture, u16), ImageError> {
+    if let Some(head) = Head::read(bytes) {
+        limit(head.width, head.height)?;
+        let orientation = jpeg_orientation(&head);
+        let kept = kept.map(|(w, h)| if orientation >= 5 { (h, w) } else { (w, h) });
+        if let Some(picture) = jpeg::decode(&head, kept) {
+            return Ok((picture, orientation));
+        }
+    }
+    decode_jpeg_generally(bytes)
+}
+
+/// Any JPEG, and what is wrong with a broken one.
+fn decode_jpeg_generally(bytes: &[u8]) -> Result<(Picture, u16), ImageError> {
     let mut d = open_jpeg(bytes)?;
     let (width, height) = jpeg_size(&d)?;
     let gray = d.input_colorspace() == Some(ColorSpace::Luma);

@@ -96,7 +96,7 @@ impl Source for Raw {
         })
     }
 
-    fn read(&self, i: usize) -> Result<Picture, ImageError> {
+    fn read(&self, i: usize, _kept: (usize, usize)) -> Result<Picture, ImageError> {
         let n = self.shape.len();
         Ok(Picture {
             width: self.shape.w,

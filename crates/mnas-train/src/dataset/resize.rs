@@ -55,17 +55,20 @@ pub(crate) fn sizes(probes: &[Probe], image_size: Option<usize>) -> (Shape, Shap
 /// The picture as kept: scaled until it covers `shape`, cut around its centre, in the channels of
 /// `shape`. Area-averaging bilinear filter.
 pub(crate) fn fit(picture: Picture, shape: Shape) -> Vec<u8> {
+    let mut out = vec![0; shape.len()];
+    fit_into(picture, shape, &mut out);
+    out
+}
+
+/// [`fit`] into `out`, bytes `h x w x c` of `shape`.
+pub(crate) fn fit_into(picture: Picture, shape: Shape, out: &mut [u8]) {
     let picture = with_channels(picture, shape.c);
     if (picture.height, picture.width) == (shape.h, shape.w) {
-        return picture.pixels;
+        return out.copy_from_slice(&picture.pixels);
     }
+    let from = Shape::new(picture.height, picture.width, shape.c);
     let options = ResizeOptions::new().fit_into_destination(Some((0.5, 0.5)));
-    resize(
-        &picture.pixels,
-        Shape::new(picture.height, picture.width, shape.c),
-        shape,
-        options,
-    )
+    resize(&picture.pixels, from, shape, options, out);
 }
 
 /// A box of an image, scaled to `to`.
@@ -76,15 +79,17 @@ pub(crate) fn crop_and_resize(
     to: Shape,
 ) -> Vec<u8> {
     let options = ResizeOptions::new().crop(left as f64, top as f64, width as f64, height as f64);
-    resize(pixels, from, to, options)
+    let mut out = vec![0; to.len()];
+    resize(pixels, from, to, options, &mut out);
+    out
 }
 
-fn resize(pixels: &[u8], from: Shape, to: Shape, options: ResizeOptions) -> Vec<u8> {
+fn resize(pixels: &[u8], from: Shape, to: Shape, options: ResizeOptions, out: &mut [u8]) {
     let options = options.resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
     if from.c == 1 {
-        resize_as::<U8>(pixels, from, to, &options)
+        resize_as::<U8>(pixels, from, to, &options, out)
     } else {
-        resize_as::<U8x3>(pixels, from, to, &options)
+        resize_as::<U8x3>(pixels, from, to, &options, out)
     }
 }
 
@@ -94,17 +99,16 @@ fn resize_as<P: PixelTrait>(
     from: Shape,
     to: Shape,
     options: &ResizeOptions,
-) -> Vec<u8> {
-    let mut out = vec![0; to.len()];
+    out: &mut [u8],
+) {
     let source = TypedImageRef::<P>::from_buffer(from.w as u32, from.h as u32, pixels)
         .expect("a picture holds height x width x channels bytes");
-    let mut target = TypedImage::<P>::from_buffer(to.w as u32, to.h as u32, &mut out)
+    let mut target = TypedImage::<P>::from_buffer(to.w as u32, to.h as u32, out)
         .expect("the target holds height x width x channels bytes");
     RESIZER.with_borrow_mut(|r| {
         r.resize_typed(&source, &mut target, options)
             .expect("the box lies inside the source");
     });
-    out
 }
 
 /// Repeats gray three times, or reduces colour to luma (ITU-R BT.601).

@@ -83,8 +83,8 @@ pub(crate) trait Source: Sync {
     /// Size and kind of image `i`, from its head.
     fn probe(&self, i: usize) -> Result<Probe, ImageError>;
 
-    /// Image `i`.
-    fn read(&self, i: usize) -> Result<Picture, ImageError>;
+    /// Image `i`, whole or at a reduced size that still covers `kept` (width and height).
+    fn read(&self, i: usize, kept: (usize, usize)) -> Result<Picture, ImageError>;
 }
 
 /// A kind of data set; one file and one line in [`super::DATASETS`] each.

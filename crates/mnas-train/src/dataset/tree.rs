@@ -16,6 +16,8 @@ use super::source::{Found, Item, Part, Picture, Probe, Source};
 /// What the trees' kinds accept.
 pub(crate) const EXTENSIONS: [&str; 4] = ["jpg", "jpeg", "jfif", "png"];
 
+/// Bytes of a file's start that tell the size of an image without profile or preview.
+const SHORT_HEAD_BYTES: usize = 4 << 10;
 /// Bytes of a file's start that nearly always tell an image's size.
 const HEAD_BYTES: u64 = 64 << 10;
 
@@ -244,6 +246,23 @@ fn is_image(name: &str) -> bool {
     EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e))
 }
 
+/// Reads as much of a file as tells what it holds.
+fn probe_file(path: &Path) -> Result<Probe, ImageError> {
+    let mut file = File::open(path)?;
+    let mut short = [0; SHORT_HEAD_BYTES];
+    let n = file.read(&mut short)?;
+    if let Ok(probe) = picture::probe(&short[..n]) {
+        return Ok(probe);
+    }
+    let mut head = short[..n].to_vec();
+    file.take(HEAD_BYTES - n as u64).read_to_end(&mut head)?;
+    match picture::probe(&head) {
+        // A long profile or preview may stand before the size.
+        Err(_) if head.len() as u64 == HEAD_BYTES => picture::probe(&fs::read(path)?),
+        done => done,
+    }
+}
+
 impl Source for Tree {
     fn classes(&self) -> &[String] {
         &self.classes
@@ -255,23 +274,15 @@ impl Source for Tree {
 
     fn probe(&self, i: usize) -> Result<Probe, ImageError> {
         match &self.entries[i].place {
-            Place::File(path) => {
-                let mut head = vec![];
-                File::open(path)?.take(HEAD_BYTES).read_to_end(&mut head)?;
-                match picture::probe(&head) {
-                    // A long profile or preview may stand before the size.
-                    Err(_) if head.len() as u64 == HEAD_BYTES => picture::probe(&fs::read(path)?),
-                    done => done,
-                }
-            }
+            Place::File(path) => probe_file(path),
             Place::Slice(map, range) => picture::probe(&map[range.clone()]),
         }
     }
 
-    fn read(&self, i: usize) -> Result<Picture, ImageError> {
+    fn read(&self, i: usize, kept: (usize, usize)) -> Result<Picture, ImageError> {
         match &self.entries[i].place {
-            Place::File(path) => picture::decode(&fs::read(path)?),
-            Place::Slice(map, range) => picture::decode(&map[range.clone()]),
+            Place::File(path) => picture::decode(&fs::read(path)?, Some(kept)),
+            Place::Slice(map, range) => picture::decode(&map[range.clone()], Some(kept)),
         }
     }
 }

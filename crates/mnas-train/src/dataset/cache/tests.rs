@@ -5,12 +5,10 @@ fn any_cut_or_bend_of_the_end_is_no_cache_or_the_same_one() {
     let mut bytes = vec![];
     let mut writer = Writer::new(&mut bytes, 1);
     let shape = Shape::new(1, 2, 1);
-    writer
-        .image(&[1, 2], &moments(&[1, 2], 1), 0, Part::Train)
-        .unwrap();
-    writer
-        .image(&[3, 4], &moments(&[3, 4], 1), 1, Part::Test)
-        .unwrap();
+    for (pixels, label, part) in [([1, 2], 0, Part::Train), ([3, 4], 1, Part::Test)] {
+        let facts = Facts::of(&pixels, 1);
+        writer.image(&pixels, &facts, label, part).unwrap();
+    }
     let classes = ["a".to_string(), "b".to_string()];
     writer.finish(&classes, shape, shape, 5).unwrap();
     let folder = tempfile::tempdir().unwrap();

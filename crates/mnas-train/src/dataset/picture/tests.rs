@@ -17,7 +17,7 @@ fn fixture(name: &str) -> Vec<u8> {
 fn check(name: &str, (width, height): (usize, usize), channels: usize, quarters: [[u8; 3]; 4]) {
     let bytes = fixture(name);
     let head = probe(&bytes).unwrap();
-    let p = decode(&bytes).unwrap();
+    let p = decode(&bytes, None).unwrap();
     assert_eq!((p.width, p.height), (width, height), "{name}");
     assert_eq!((head.width, head.height), (width, height), "{name}");
     assert_eq!((p.channels, head.gray), (channels, channels == 1), "{name}");
@@ -70,12 +70,12 @@ fn odd_bytes_between_headers_are_passed_over() {
         &whole[end..],
     ]
     .concat();
-    assert_eq!(decode(&odd).unwrap(), decode(&whole).unwrap());
+    assert_eq!(decode(&odd, None).unwrap(), decode(&whole, None).unwrap());
 }
 
 #[test]
 fn one_bit_images_are_gray() {
-    let p = decode(&fixture("bits.png")).unwrap();
+    let p = decode(&fixture("bits.png"), None).unwrap();
     assert_eq!((p.width, p.height, p.channels), (48, 32, 1));
     // The white quarter, and dithered shares of white in the others.
     assert_eq!(p.pixels[24 * 48 + 36], 255);
@@ -110,7 +110,7 @@ fn turning_is_undone_by_turning_back() {
 #[test]
 fn broken_images_are_errors() {
     let check = |bytes: &[u8], expected: &str| {
-        let error = decode(bytes).unwrap_err().to_string();
+        let error = decode(bytes, None).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     };
     check(&fixture("truncated.jpg"), "broken JPEG: ");
@@ -144,7 +144,7 @@ fn every_cut_of_a_file_is_an_error_or_a_picture_but_no_panic() {
         let whole = fixture(name);
         for n in 0..whole.len() {
             let _ = probe(&whole[..n]);
-            let cut = decode(&whole[..n]);
+            let cut = decode(&whole[..n], None);
             // Only the end marker may be missing.
             assert!(
                 cut.is_err() || n + 4 >= whole.len(),
@@ -155,7 +155,7 @@ fn every_cut_of_a_file_is_an_error_or_a_picture_but_no_panic() {
         for at in 0..whole.len() {
             let mut bent = whole.clone();
             bent[at] ^= 0x55;
-            let _ = decode(&bent);
+            let _ = decode(&bent, None);
         }
     }
 }
