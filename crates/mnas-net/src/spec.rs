@@ -38,6 +38,7 @@ use crate::{Graph, GraphBuilder, GraphError, PaddingRule, Shape};
 /// |---|---|
 /// | `stem` | `k`x`k` convolution of stride `s` to `c` channels, batch norm, activation |
 /// | `cn` | convolution, batch norm, activation |
+/// | `cp` | `cn` at stride 1, then the maximum of windows at the stride |
 /// | `ds` | depthwise convolution, batch norm, activation; linear 1x1 projection, batch norm |
 /// | `ir` | 1x1 expansion by `e` (absent at e1), batch norm, activation; then as `ds` |
 /// | `sep` | depthwise convolution, batch norm, activation; 1x1 convolution, batch norm, activation (MobileNetV1) |
@@ -48,11 +49,11 @@ use crate::{Graph, GraphBuilder, GraphError, PaddingRule, Shape};
 /// [`Key`] lists the keys with their limits. `r`, `k`, `s` and `c` are required of blocks (`cell` has
 /// no `k`). A block of no layers (`r0`, at stride 1) is left out.
 /// `padsymmetric` of the stem places the windows of the whole network as PyTorch does.
-/// Squeeze-excitation (`se`) follows the convolution's activation in `cn` and the depthwise one's
-/// in `ds` and `ir`; its width counts channels of the layer's *input*. A skip
+/// Squeeze-excitation (`se`) follows the convolution's activation in `cn`, the maximum in
+/// `cp`, the depthwise one's activation in `ds` and `ir`; its width counts channels of the layer's *input*. A skip
 /// (`skipidentity`, `skippool`, `skipnone`; `noskip` is read as `skipnone`) is added to a layer's
-/// output where its stride is 1 and its widths are equal; absent, it is `identity` for `cn` and
-/// `ir`, `none` for `ds`. `sep` takes neither.
+/// output where its stride is 1 and its widths are equal; absent, it is `identity` for `cn`,
+/// `cp` and `ir`, `none` for `ds`. `sep` takes neither.
 ///
 /// `Display` gives the text back, a line per block, or all on one line with semicolons (`{:#}`);
 /// parsing what it gives is the same spec for every spec that was parsed.

@@ -1,14 +1,15 @@
 //! `cp`: a dense convolution whose stride is a maximum over windows.
 
-use super::parts::{add_skip, norm_act, squeeze_excite};
+use super::parts::{add_skip, conv_bn_act, squeeze_excite};
 use super::{Block, BlockKind, Layer, Skip, cn};
 use crate::graph::op::Op;
 use crate::spec::Key;
 use crate::{GraphBuilder, GraphError, NodeId};
 
-/// Convolution at stride 1, the maximum of each window of `stride` pixels a side (the next odd number of them, where the stride is even),
-/// batch norm and activation: `cn` that looks at every position and keeps the strongest answer,
-/// for the multiply-accumulates of stride 1. At stride 1 the two are the same.
+/// Convolution at stride 1, batch norm, activation, and where there is a stride the maximum of
+/// windows at that stride: 3x3 at stride 2 and 3, the next odd side that covers the stride above.
+/// `cn` looks at every `stride`-th position; `cp` looks at all, for the multiply-accumulates of
+/// stride 1.
 pub(crate) struct PooledConv;
 
 impl BlockKind for PooledConv {
@@ -17,7 +18,7 @@ impl BlockKind for PooledConv {
     }
 
     fn summary(&self) -> &'static str {
-        "convolution, maximum over the stride, batch norm, activation"
+        "convolution, batch norm, activation, maximum over the stride"
     }
 
     fn optional(&self) -> &'static [Key] {
@@ -30,13 +31,8 @@ impl BlockKind for PooledConv {
 
     fn lower(&self, layer: &Layer<'_>, g: &mut GraphBuilder) -> Result<NodeId, GraphError> {
         let b = layer.block;
-        let conv = Op::Conv {
-            kernel: b.kernel,
-            stride: 1,
-            filters: b.width,
-            bias: false,
-        };
-        let mut x = g.add(&layer.node("conv"), conv, &[layer.input])?;
+        let sizes = (b.kernel, 1, b.width);
+        let mut x = conv_bn_act(g, layer.name, layer.input, sizes, Some(b.act))?;
         if layer.stride > 1 {
             let pool = Op::MaxPool {
                 kernel: layer.stride | 1,
@@ -44,7 +40,6 @@ impl BlockKind for PooledConv {
             };
             x = g.add(&layer.node("pool"), pool, &[x])?;
         }
-        let x = norm_act(g, layer.name, x, Some(b.act))?;
         let x = squeeze_excite(g, layer, x)?;
         add_skip(g, layer, x)
     }

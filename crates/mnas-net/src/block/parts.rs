@@ -41,7 +41,7 @@ pub(crate) fn depthwise_bn_act(
 }
 
 /// Batch norm, as `name.bn`, then the activation if any, as `name.act`.
-pub(crate) fn norm_act(
+fn norm_act(
     g: &mut GraphBuilder,
     name: &str,
     x: NodeId,

@@ -24,7 +24,7 @@ fn each_kind_lowers_to_its_layers() {
     );
     check(
         "cp_r2_k3_s2_c8",
-        "0.conv 0.pool 0.bn 0.act 1.conv 1.bn 1.act 1.add",
+        "0.conv 0.bn 0.act 0.pool 1.conv 1.bn 1.act 1.add",
     );
     check(
         "ds_r1_k3_s1_c8",
@@ -78,6 +78,26 @@ fn stride_is_the_first_layer_s_and_skips_are_the_others() {
         .map(|n| n.name.as_str())
         .collect();
     assert_eq!(adds, ["blocks.0.1.add", "blocks.0.2.add"]);
+}
+
+#[test]
+fn a_pooled_convolution_strides_in_its_pool() {
+    let windows = |stride: usize| {
+        let text = format!("stem_k1_s1_c8 cp_r1_k5_s{stride}_c4 head_c0");
+        let spec: NetSpec = text.parse().unwrap();
+        let graph = spec.graph(Shape::new(9, 9, 3), 2).unwrap();
+        let window = |op: &Op| match *op {
+            Op::Conv { kernel, stride, .. } if kernel > 1 => Some((kernel, stride)),
+            Op::MaxPool { kernel, stride } => Some((kernel, stride)),
+            _ => None,
+        };
+        let found = graph.nodes().iter().filter_map(|n| window(&n.op));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(windows(1), [(5, 1)]);
+    assert_eq!(windows(2), [(5, 1), (3, 2)]);
+    assert_eq!(windows(3), [(5, 1), (3, 3)]);
+    assert_eq!(windows(4), [(5, 1), (5, 4)]);
 }
 
 #[test]
