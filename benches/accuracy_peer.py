@@ -4,7 +4,7 @@
                                     [--mnas target/release/mnas] [--bench target/release/mnas-bench] [--out FILE]
 
 Runs with a Python that has torch and Pillow. Both train on all training images (`mnas train --with-validation`) with the
-recipe `full`: the same batch, schedule, decay and its exceptions, label smoothing, batch-norm momentum, shifts and
+recipe `full` in batches of 32 at a rate of 0.05: the same batch, schedule, decay and its exceptions, label smoothing, batch-norm momentum, shifts and
 mirroring, the same distributions of first weights, and the graph's own padding. Orders and draws differ. Fashion-MNIST is
 read from Debian's `dataset-fashion-mnist`; CIFAR-10 from a folder of JPEGs (`train/CLASS/N.jpg`, `test/CLASS/N.jpg`).
 """
@@ -77,7 +77,15 @@ def first_weights(model):
             nn.init.zeros_(m.bias)
 
 
-def train(graph, train_set, test_set, epochs, seed, batch=32, rate=0.05):
+# Settings of both.
+BATCH, RATE = 32, 0.05
+
+
+def shift(side):
+    return math.ceil(side / 8)
+
+
+def train(graph, train_set, test_set, epochs, seed, batch=BATCH, rate=RATE):
     torch.manual_seed(seed)
     model = torch_graph.Network(graph, same=True).to(memory_format=torch.channels_last).train()
     first_weights(model)
@@ -100,7 +108,7 @@ def train(graph, train_set, test_set, epochs, seed, batch=32, rate=0.05):
         chosen = order[within * batch : (within + 1) * batch]
         for group in optimizer.param_groups:
             group["lr"] = rate * factor(step / per_epoch, steps / per_epoch)
-        images = ready(augment(x[chosen].float(), math.ceil(x.shape[2] / 8), x.shape[1] == 3))
+        images = ready(augment(x[chosen].float(), shift(x.shape[2]), x.shape[1] == 3))
         loss = F.cross_entropy(model(images), y[chosen], label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -113,9 +121,10 @@ def train(graph, train_set, test_set, epochs, seed, batch=32, rate=0.05):
     return (answers == y).float().mean().item(), seconds
 
 
-def ours(a, data, seed, folder):
+def ours(a, data, side, seed, folder):
     weights = pathlib.Path(folder) / f"{seed}.safetensors"
     command = [a.mnas, "train", a.net, "--data", data, "--epochs", str(a.epochs), "--seed", str(seed), "--threads", str(a.threads)]
+    command += ["--batch", str(BATCH), "--learning-rate", str(RATE), "--shift", str(shift(side))]
     trained = json.loads(subprocess.run([*command, "--with-validation", "--out", weights, "--json"], check=True, capture_output=True, text=True).stdout)
     tested = subprocess.run([a.mnas, "eval", weights, "--data", data, "--json"], check=True, capture_output=True, text=True)
     return json.loads(tested.stdout)["top1"], trained["seconds"]
@@ -143,7 +152,7 @@ def main():
     runs = []
     for seed in range(a.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            mine, my_seconds = ours(a, a.data, seed, folder)
+            mine, my_seconds = ours(a, a.data, h, seed, folder)
         theirs, their_seconds = train(graph, train_set, test_set, a.epochs, seed)
         runs.append({"seed": seed, "mnas": mine, "torch": theirs, "mnas_seconds": my_seconds, "torch_seconds": their_seconds})
         print(f"seed {seed}: mnas {mine:.2%} in {my_seconds:.0f} s, torch {theirs:.2%} in {their_seconds:.0f} s", flush=True)

@@ -207,20 +207,20 @@ impl Recipe {
     }
 
     /// A short training that ranks networks: 3 epochs over 1,500 images (150 per class, if that is
-    /// more), with [`Recipe::full`]'s settings but no change of the images other than mirroring, and
-    /// small shifts where a margin is kept. On the built-in set that is about 4 core-seconds a
-    /// network, and Kendall's tau of its accuracies with those of 8 epochs over all images was 0.70
-    /// on 20 random networks, against 0.32 to 0.65 of ten others, some twice as long
-    /// (`benches/proxy_rank.py`; the standard error of such a tau is about 0.15).
+    /// more), with [`Recipe::full`]'s settings but smaller steps on fewer images each, and no change of the
+    /// images other than mirroring, and small shifts where a margin is kept. Networks differ in how
+    /// fast a step they bear, which the long training forgives and the short one doesn't: with
+    /// these, half of the noise of a seed is gone (`docs/paper-studies.md`, `benches/src/bin/proxy_rank.rs`).
     pub fn proxy(meta: &Meta) -> Self {
-        let full = Self::full(meta);
+        let full = Self::full(meta, 3.0);
         let margin = if full.augment.random_resized_crop {
             meta.shape.h / 16
         } else {
             0
         };
         Self {
-            epochs: 3.0,
+            batch: 16,
+            learning_rate: 0.015,
             train_images: Some((150 * meta.classes.len()).max(1500)),
             augment: Augment {
                 random_resized_crop: false,
@@ -231,13 +231,19 @@ impl Recipe {
         }
     }
 
-    /// The training of finalists and references: 30 epochs of SGD in small batches, one cycle.
-    /// Random crops from 64 pixels up, below that shifts by an eighth; only images with colour
-    /// are mirrored, as gray ones are often written signs.
-    pub fn full(meta: &Meta) -> Self {
+    /// Epochs of [`Recipe::full`] where nothing is said.
+    pub const FULL_EPOCHS: f64 = 30.0;
+
+    /// The training of finalists and references: SGD in small batches, one cycle.
+    /// Random crops from 64 pixels up, below that shifts by an eighth in
+    /// [`Recipe::FULL_EPOCHS`] and by less in fewer, which see too few images to learn from as many
+    /// places; only images with colour are mirrored, as gray ones are often written signs.
+    pub fn full(meta: &Meta, epochs: f64) -> Self {
         let small = meta.shape.h.max(meta.shape.w) < 64;
+        let length = (epochs / Self::FULL_EPOCHS).clamp(0.0, 1.0);
+        let shift = (meta.shape.h as f64 / 8.0 * length).ceil() as usize;
         Self {
-            epochs: 30.0,
+            epochs,
             batch: 32,
             optimizer: Optimizer::Sgd {
                 momentum: 0.9,
@@ -252,7 +258,7 @@ impl Recipe {
             storage: Storage::F32,
             augment: Augment {
                 random_resized_crop: !small,
-                pad_crop: if small { meta.shape.h.div_ceil(8) } else { 0 },
+                pad_crop: if small { shift } else { 0 },
                 pad_fill: PadFill::Reflect,
                 flip: meta.shape.c == 3,
                 cutout: 0,

@@ -69,10 +69,12 @@ pub(crate) fn check(
         plan
     };
     let example = config.data.is_none() && config.trials.is_none();
-    let mut full = Recipe::full(&data.meta);
-    if example {
-        full.epochs = EXAMPLE_EPOCHS;
-    }
+    let usual = if example {
+        EXAMPLE_EPOCHS
+    } else {
+        Recipe::FULL_EPOCHS
+    };
+    let full = Recipe::full(&data.meta, config.full.epochs.unwrap_or(usual));
     let minutes = config.minutes.or(example.then_some(EXAMPLE_MINUTES));
     let plan = Plan {
         data: DataPlan::of(

@@ -56,9 +56,9 @@ fn recipes_are_valid_and_survive_json() {
     photo.shape = mnas_net::Shape::new(96, 96, 3);
     let recipes = [
         Recipe::proxy(&toy_meta()),
-        Recipe::full(&toy_meta()),
+        Recipe::full(&toy_meta(), 30.0),
         Recipe::proxy(&photo),
-        Recipe::full(&photo),
+        Recipe::full(&photo, 30.0),
         Recipe::mnasnet(),
     ];
     for recipe in recipes {
@@ -79,7 +79,7 @@ fn recipes_are_valid_and_survive_json() {
 #[test]
 fn settings_out_of_range_are_named() {
     let check = |edit: fn(&mut Recipe), expected: &str| {
-        let mut recipe = Recipe::full(&toy_meta());
+        let mut recipe = Recipe::full(&toy_meta(), 30.0);
         edit(&mut recipe);
         assert_eq!(recipe.check().unwrap_err().to_string(), expected);
     };

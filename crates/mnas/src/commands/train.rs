@@ -89,7 +89,7 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
 fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
     let mut recipe = match args.recipe {
         RecipeName::Proxy => Recipe::proxy(&data.meta),
-        RecipeName::Full => Recipe::full(&data.meta),
+        RecipeName::Full => Recipe::full(&data.meta, args.epochs.unwrap_or(Recipe::FULL_EPOCHS)),
         RecipeName::Mnasnet => Recipe::mnasnet(),
     };
     recipe.epochs = args.epochs.unwrap_or(recipe.epochs);
