@@ -27,7 +27,7 @@ use super::split::{Bytes, Images};
 mod tests;
 
 /// Changes with the layout and with anything that changes pixels.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"mnasimg1";
 /// Decoded bytes held in memory while building, per thread: few enough to be written from the
 /// processor's cache, enough for threads not to wait for one another.

@@ -224,6 +224,48 @@ fn reduced_pictures_cover_what_is_kept_and_show_the_same() {
 }
 
 #[test]
+fn reduced_odd_sizes_show_no_padding() {
+    // Black but for the last column and row, which the encoder repeats to fill whole blocks.
+    let (w, h) = (257, 129);
+    let lit = |i: usize| i % w == w - 1 || i / w == h - 1;
+    let pixels: Vec<u8> = (0..w * h)
+        .flat_map(|i| [u8::from(lit(i)) * 255; 3])
+        .collect();
+    for sampling in SAMPLINGS {
+        let mut bytes = vec![];
+        let mut encoder = Encoder::new(&mut bytes, 95);
+        encoder.set_sampling_factor(sampling);
+        encoder
+            .encode(&pixels, w as u16, h as u16, ColorType::Rgb)
+            .unwrap();
+        let head = Head::read(&bytes).unwrap();
+        for n in 1..=2 {
+            let kept = (w * n / 8, h * n / 8);
+            let reduced = decode(&head, Some(kept)).unwrap();
+            assert_eq!((reduced.width, reduced.height), kept, "{sampling:?} {n}/8");
+            let whole = decode(&head, None).unwrap();
+            let shape = mnas_net::Shape::new(kept.1, kept.0, 3);
+            let expected = crate::dataset::resize::fit(whole, shape);
+            let off = reduced.pixels.iter().zip(&expected);
+            let largest = off.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            // The share that the lit line has in the last pixel; padding would fill it.
+            assert!(largest < 100, "{sampling:?} {n}/8: {largest}");
+        }
+    }
+    let tiny = encode(Case {
+        size: (3, 2),
+        ..PLAIN
+    });
+    let head = Head::read(&tiny).unwrap();
+    let frame = Frame::new(&head, 1, None).unwrap();
+    let arithmetic = Arithmetic::new(Isa::detect());
+    let p = frame
+        .decode(arithmetic, &head, &mut Scratch::default())
+        .unwrap();
+    assert_eq!((p.width, p.height), (1, 1));
+}
+
+#[test]
 fn sides_that_are_cut_off_later_change_nothing() {
     for sampling in SAMPLINGS.map(Some).into_iter().chain([None]) {
         for (size, kept) in [
