@@ -338,6 +338,18 @@ fn the_uncommon_is_left_to_the_general_decoder() {
 }
 
 #[test]
+fn components_of_one_name_are_refused() {
+    let mut bytes = encode(PLAIN);
+    let frame = bytes.windows(2).position(|b| b == [0xff, 0xc0]).unwrap();
+    let scan = bytes.windows(2).position(|b| b == [0xff, 0xda]).unwrap();
+    // Names stand every three bytes after the frame's count, every two after the scan's.
+    bytes[frame + 16] = bytes[frame + 10];
+    bytes[scan + 9] = bytes[scan + 5];
+    assert!(ours(&bytes).is_none());
+    assert!(general(&bytes, false).is_none());
+}
+
+#[test]
 fn damage_is_noticed_or_harmless_and_never_a_panic() {
     let mut next = 1u32;
     let mut random = |n: usize| {
