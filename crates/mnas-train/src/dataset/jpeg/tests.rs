@@ -395,6 +395,22 @@ fn a_small_file_takes_little_memory() {
     // The frame's size stands after marker, length and precision.
     let frame = bytes.windows(2).position(|b| b == [0xff, 0xc0]).unwrap();
     bytes[frame + 5..frame + 9].copy_from_slice(&[0x40, 0, 0x40, 0]);
-    assert!(ours(&bytes).is_none());
-    SCRATCH.with_borrow(|s| assert!(s.planes.iter().all(|p| p.bytes() < 1 << 20)));
+    let head = Head::read(&bytes).unwrap();
+    let mut scratch = Scratch::default();
+    let frame = Frame::new(&head, 8, None).unwrap();
+    let arithmetic = Arithmetic::new(Isa::detect());
+    assert!(frame.decode(arithmetic, &head, &mut scratch).is_none());
+    assert!(scratch.bytes() < 1 << 20);
+}
+
+#[test]
+fn a_large_file_leaves_little_memory() {
+    let small = encode(PLAIN);
+    let (plain, end) = small.split_at(small.len() - 2);
+    let restarts: Vec<u8> = (0xd0..=0xd7).flat_map(|m| [0xff, m]).collect();
+    for filling in [&[1, 2][..], &restarts] {
+        let large = [plain, &filling.repeat(2 * KEPT_BYTES / filling.len()), end].concat();
+        let _ = ours(&large);
+        SCRATCH.with_borrow(|s| assert!(s.coded.capacity() <= KEPT_BYTES, "{filling:?}"));
+    }
 }
