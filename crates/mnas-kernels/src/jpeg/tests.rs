@@ -109,6 +109,33 @@ fn flat_blocks_equal_the_whole_transform() {
 }
 
 #[test]
+fn blocks_fit_without_wrapping() {
+    let half = usize::MAX / 2 + 1;
+    for (size, len, stride, fits) in [
+        (8, 64, 8, true),
+        (8, 63, 8, false),
+        (8, 8, 0, true),
+        // Of one row the stride doesn't count.
+        (1, 8, half, true),
+        (1, 7, 8, false),
+        // Twice this wraps to 0.
+        (3, 64, half, false),
+        (8, 64, usize::MAX, false),
+        (0, 64, 8, false),
+        (9, 128, 8, false),
+    ] {
+        assert_eq!(block_fits(size, len, stride), fits, "{size} {len} {stride}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "block_fits")]
+fn a_stride_that_wraps_is_refused() {
+    let stride = usize::MAX / 2 + 1;
+    Arithmetic::new(Isa::detect()).inverse_dct(3, &Block([1; 64]), &mut [0; 64], stride);
+}
+
+#[test]
 fn every_instruction_set_gives_the_same_colours() {
     // Each chroma pair once, with luma that moves along.
     let pairs = 0..1 << 16;

@@ -27,7 +27,7 @@ use super::split::{Bytes, Images};
 mod tests;
 
 /// Changes with the layout and with anything that changes pixels.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"mnasimg1";
 /// Decoded bytes held in memory while building, per thread: few enough to be written from the
 /// processor's cache, enough for threads not to wait for one another.
@@ -140,7 +140,7 @@ impl CachePlan<'_> {
             .map_err(wrong)?;
         let mut writer = Writer::new(BufWriter::new(file.as_file_mut()), stored.c);
         let total = items.len() as u64;
-        let at_once = (CHUNK_BYTES * rayon::current_num_threads() / stored.len()).max(1);
+        let at_once = chunk(rayon::current_num_threads(), stored.len());
         // One buffer for all: memory that is taken anew costs a page fault per 4 KB.
         let mut buffer = vec![0; at_once.min(readable.len()) * stored.len()];
         for chunk in readable.chunks(at_once) {
@@ -171,6 +171,11 @@ impl CachePlan<'_> {
         drop(persisted);
         Ok(())
     }
+}
+
+/// Images decoded at once: no fewer than threads, however large an image of `bytes` is.
+fn chunk(threads: usize, bytes: usize) -> usize {
+    (CHUNK_BYTES * threads / bytes).max(threads)
 }
 
 /// Counts broken images and gives up at more than one in a hundred.

@@ -1,6 +1,19 @@
 use super::*;
 
 #[test]
+fn every_thread_has_an_image() {
+    for (threads, bytes, expected) in [
+        (1, 1 << 20, 2),
+        (4, 1 << 20, 8),
+        (4, 3 << 20, 4),
+        (4, 100 << 20, 4),
+        (1, 100 << 20, 1),
+    ] {
+        assert_eq!(chunk(threads, bytes), expected, "{threads} {bytes}");
+    }
+}
+
+#[test]
 fn any_cut_or_bend_of_the_end_is_no_cache_or_the_same_one() {
     let mut bytes = vec![];
     let mut writer = Writer::new(&mut bytes, 1);

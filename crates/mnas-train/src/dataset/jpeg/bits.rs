@@ -50,6 +50,11 @@ impl Coded {
         Some(())
     }
 
+    /// Capacity held, in bytes.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// Number of intervals between restart markers.
     pub(super) fn intervals(&self) -> usize {
         self.ends.len()

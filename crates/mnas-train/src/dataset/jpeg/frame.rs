@@ -82,7 +82,8 @@ impl Frame {
             blocks: component.sampling,
             size: if c > 0 && doubled { 2 * size } else { size },
         });
-        let whole = [head.width, head.height].map(|n| (n * size).div_ceil(8));
+        // Rounded down: of a pixel that is there in part, the rest is the encoder's padding.
+        let whole = [head.width, head.height].map(|n| (n * size / 8).max(1));
         let whole = (whole[0], whole[1]);
         let cut = kept.map_or((0, 0), |(w, h)| {
             (sides(whole.0, whole.1, w, h), sides(whole.1, whole.0, h, w))

@@ -148,6 +148,13 @@ impl<'a> Head<'a> {
             self.one_scan &= c.id == spec[0];
             c.huffman = (usize::from(spec[1] >> 4), usize::from(spec[1] & 15));
         }
+        let mut others = self.components();
+        while let Some((c, rest)) = others.split_first() {
+            if rest.iter().any(|other| other.id == c.id) {
+                return None;
+            }
+            others = rest;
+        }
         Some(())
     }
 }

@@ -143,15 +143,20 @@ fn every_sampling_and_size_agrees_with_the_general_decoder() {
     }
 }
 
-/// Sums that Pillow's libjpeg-turbo gives for the same files.
+/// Sums that Pillow's libjpeg-turbo gives for the same files, as `fixtures/make.py` prints them.
 #[test]
-fn pixels_are_those_of_libjpeg() {
+fn pixels_are_those_of_libjpeg_turbo() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     for (name, expected) in [
         ("halved-chroma.jpg", 0x83b2_bfb8),
         ("odd-size.jpg", 0x2268_7205),
         ("gray.jpg", 0xf332_ed51),
         ("rgb.jpg", 0x99dc_bbe4),
+        ("noise-420.jpg", 0xce76_cf56),
+        ("noise-422.jpg", 0xb2a9_afc6),
+        ("noise-444.jpg", 0x9e04_a79c),
+        ("noise-gray.jpg", 0x9205_3f85),
+        ("noise-restart.jpg", 0x0675_3b27),
     ] {
         let bytes = std::fs::read(folder.join(name)).unwrap();
         let mut crc = flate2::Crc::new();
@@ -216,6 +221,48 @@ fn reduced_pictures_cover_what_is_kept_and_show_the_same() {
         let all = decode(&head, Some((176, 119))).unwrap();
         assert_eq!(all, whole, "7/8 is not worth a step");
     }
+}
+
+#[test]
+fn reduced_odd_sizes_show_no_padding() {
+    // Black but for the last column and row, which the encoder repeats to fill whole blocks.
+    let (w, h) = (257, 129);
+    let lit = |i: usize| i % w == w - 1 || i / w == h - 1;
+    let pixels: Vec<u8> = (0..w * h)
+        .flat_map(|i| [u8::from(lit(i)) * 255; 3])
+        .collect();
+    for sampling in SAMPLINGS {
+        let mut bytes = vec![];
+        let mut encoder = Encoder::new(&mut bytes, 95);
+        encoder.set_sampling_factor(sampling);
+        encoder
+            .encode(&pixels, w as u16, h as u16, ColorType::Rgb)
+            .unwrap();
+        let head = Head::read(&bytes).unwrap();
+        for n in 1..=2 {
+            let kept = (w * n / 8, h * n / 8);
+            let reduced = decode(&head, Some(kept)).unwrap();
+            assert_eq!((reduced.width, reduced.height), kept, "{sampling:?} {n}/8");
+            let whole = decode(&head, None).unwrap();
+            let shape = mnas_net::Shape::new(kept.1, kept.0, 3);
+            let expected = crate::dataset::resize::fit(whole, shape);
+            let off = reduced.pixels.iter().zip(&expected);
+            let largest = off.map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            // The share that the lit line has in the last pixel; padding would fill it.
+            assert!(largest < 100, "{sampling:?} {n}/8: {largest}");
+        }
+    }
+    let tiny = encode(Case {
+        size: (3, 2),
+        ..PLAIN
+    });
+    let head = Head::read(&tiny).unwrap();
+    let frame = Frame::new(&head, 1, None).unwrap();
+    let arithmetic = Arithmetic::new(Isa::detect());
+    let p = frame
+        .decode(arithmetic, &head, &mut Scratch::default())
+        .unwrap();
+    assert_eq!((p.width, p.height), (1, 1));
 }
 
 #[test]
@@ -291,6 +338,18 @@ fn the_uncommon_is_left_to_the_general_decoder() {
 }
 
 #[test]
+fn components_of_one_name_are_refused() {
+    let mut bytes = encode(PLAIN);
+    let frame = bytes.windows(2).position(|b| b == [0xff, 0xc0]).unwrap();
+    let scan = bytes.windows(2).position(|b| b == [0xff, 0xda]).unwrap();
+    // Names stand every three bytes after the frame's count, every two after the scan's.
+    bytes[frame + 16] = bytes[frame + 10];
+    bytes[scan + 9] = bytes[scan + 5];
+    assert!(ours(&bytes).is_none());
+    assert!(general(&bytes, false).is_none());
+}
+
+#[test]
 fn damage_is_noticed_or_harmless_and_never_a_panic() {
     let mut next = 1u32;
     let mut random = |n: usize| {
@@ -336,6 +395,22 @@ fn a_small_file_takes_little_memory() {
     // The frame's size stands after marker, length and precision.
     let frame = bytes.windows(2).position(|b| b == [0xff, 0xc0]).unwrap();
     bytes[frame + 5..frame + 9].copy_from_slice(&[0x40, 0, 0x40, 0]);
-    assert!(ours(&bytes).is_none());
-    SCRATCH.with_borrow(|s| assert!(s.planes.iter().all(|p| p.bytes() < 1 << 20)));
+    let head = Head::read(&bytes).unwrap();
+    let mut scratch = Scratch::default();
+    let frame = Frame::new(&head, 8, None).unwrap();
+    let arithmetic = Arithmetic::new(Isa::detect());
+    assert!(frame.decode(arithmetic, &head, &mut scratch).is_none());
+    assert!(scratch.bytes() < 1 << 20);
+}
+
+#[test]
+fn a_large_file_leaves_little_memory() {
+    let small = encode(PLAIN);
+    let (plain, end) = small.split_at(small.len() - 2);
+    let restarts: Vec<u8> = (0xd0..=0xd7).flat_map(|m| [0xff, m]).collect();
+    for filling in [&[1, 2][..], &restarts] {
+        let large = [plain, &filling.repeat(2 * KEPT_BYTES / filling.len()), end].concat();
+        let _ = ours(&large);
+        SCRATCH.with_borrow(|s| assert!(s.coded.capacity() <= KEPT_BYTES, "{filling:?}"));
+    }
 }

@@ -91,6 +91,42 @@ fn exif_turns_images_upright() {
 }
 
 #[test]
+fn pictures_on_their_side_come_as_large_as_they_are_kept() {
+    // Upright 100 x 400, kept at a fifth; slopes that survive it.
+    let (w, h) = (400, 100);
+    let at = |i: usize| [i % w / 2, i / w * 2, (i % w + i / w) / 2].map(|v| v as u8);
+    let pixels: Vec<u8> = (0..w * h).flat_map(at).collect();
+    let kept = (20, 80);
+    for orientation in 5..=8 {
+        let mut bytes = vec![];
+        let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 90);
+        // TIFF, big-endian: one field, tag 0x112, a short.
+        let tiff = [
+            b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0",
+            &[orientation, 0, 0, 0, 0, 0, 0][..],
+        ]
+        .concat();
+        encoder.add_app_segment(1, tiff).unwrap();
+        encoder
+            .encode(&pixels, w as u16, h as u16, jpeg_encoder::ColorType::Rgb)
+            .unwrap();
+        let reduced = decode(&bytes, Some(kept)).unwrap();
+        assert_eq!((reduced.width, reduced.height), (25, 100), "{orientation}");
+        let shape = mnas_net::Shape::new(kept.1, kept.0, 3);
+        let fit = |p| crate::dataset::resize::fit(p, shape);
+        let whole = decode(&bytes, None).unwrap();
+        assert_eq!((whole.width, whole.height), (h, w), "{orientation}");
+        let (reduced, whole) = (fit(reduced), fit(whole));
+        let largest = reduced
+            .iter()
+            .zip(&whole)
+            .map(|(a, b)| a.abs_diff(*b))
+            .max();
+        assert!(largest.unwrap() < 6, "{orientation}: {largest:?}");
+    }
+}
+
+#[test]
 fn turning_is_undone_by_turning_back() {
     let p = Picture {
         width: 3,
