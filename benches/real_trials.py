@@ -1,14 +1,14 @@
 """The default search against scaled references and random search, on real trials.
 
-    python3 benches/real_trials.py --program target/release/mnas --dir real-trials [--seeds 3] [--trials 72]
-                                   [--data fashion-mnist] [--epochs 2] [--device linear:benches/host-rten-calibrated.linear.toml]
+    python3 benches/real_trials.py --program target/release/mnas --dir real-trials [--seeds 3] [--trials 96]
+                                   [--data fashion-mnist-10k] [--epochs 8] [--device linear:benches/host-rten-calibrated.linear.toml]
 
 Each seed: `mnas search` with the default algorithm, then random search, both on the same images with the default
-short training and two epochs for finalists, and with the same number of proposals. A study's winner (the most accurate finalist on the validation images that
+short training and eight epochs for finalists, and with the same number of proposals. A study's winner (the most accurate finalist on the validation images that
 meets the target) stands beside MobileNetV2 and MnasNet-A1, each the widest that meets the target, all trained alike and
 tested on the same images. Latency is predicted by a linear model that `mnas device calibrate` fitted to a run on a real
 device, so that nothing depends on what else the machine does. Studies that exist in --dir are resumed or reused. Needs
-nothing but Python's standard library; `fashion-mnist` is Debian's package dataset-fashion-mnist.
+nothing but Python's standard library.
 """
 
 import argparse
@@ -63,9 +63,9 @@ def main():
     model = pathlib.Path(__file__).parent.resolve() / "host-rten-calibrated.linear.toml"
     parser.add_argument("--device", default=f"linear:{model}")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=72)
-    parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--trials", type=int, default=96)
+    parser.add_argument("--data", default="fashion-mnist-10k")
+    parser.add_argument("--epochs", type=float, default=8.0)
     args = parser.parse_args()
     args.dir.mkdir(parents=True, exist_ok=True)
     over_references, over_random, gaps = 0, 0, []
