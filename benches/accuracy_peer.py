@@ -85,7 +85,7 @@ def shift(side):
     return math.ceil(side / 8)
 
 
-def train(graph, train_set, test_set, epochs, seed, batch=BATCH, rate=RATE):
+def train(graph, train_set, test_set, epochs, seed):
     torch.manual_seed(seed)
     model = torch_graph.Network(graph, same=True).to(memory_format=torch.channels_last).train()
     first_weights(model)
@@ -97,17 +97,17 @@ def train(graph, train_set, test_set, epochs, seed, batch=BATCH, rate=RATE):
     norms = [p for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()]
     others = [p for p in model.parameters() if all(p is not n for n in norms)]
     groups = [{"params": others, "weight_decay": 1e-4}, {"params": norms, "weight_decay": 0.0}]
-    optimizer = torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
-    per_epoch = len(x) // batch
+    optimizer = torch.optim.SGD(groups, lr=RATE, momentum=0.9, nesterov=True, fused=True)
+    per_epoch = len(x) // BATCH
     steps = round(epochs * per_epoch)
     start = time.time()
     for step in range(steps):
         within = step % per_epoch
         if within == 0:
             order = torch.randperm(len(x))
-        chosen = order[within * batch : (within + 1) * batch]
+        chosen = order[within * BATCH : (within + 1) * BATCH]
         for group in optimizer.param_groups:
-            group["lr"] = rate * factor(step / per_epoch, steps / per_epoch)
+            group["lr"] = RATE * factor(step / per_epoch, steps / per_epoch)
         images = ready(augment(x[chosen].float(), shift(x.shape[2]), x.shape[1] == 3))
         loss = F.cross_entropy(model(images), y[chosen], label_smoothing=0.1)
         optimizer.zero_grad(set_to_none=True)

@@ -3,7 +3,8 @@
 //!
 //! The same random networks of `mnasnet-small` (within twice the target by the calibrated predictor beside this program) are
 //! trained on the built-in images under every recipe and under several seeds, two at a time. A recipe is the full training
-//! (`full`, and changes of it), or the short one (`default`), or changes of that, as `images=4500,epochs=1,bn=0.97`. A line per training is kept in FILE and not repeated.
+//! (`full`, and changes of it), or the short one (`default`), or changes of that, as `images=4500,epochs=1,bn=0.97`. A line per
+//! training is kept in FILE and not repeated.
 //! The table gives, for each recipe: seconds of one core, mean accuracy on the images held out, how networks differ (standard
 //! deviation of their means over seeds), how one network does under other seeds, and Kendall's tau of one seed's accuracies, on
 //! all images held out and on 1,000 of them, with the mean of all full trainings (those of other recipes, for a full one).
@@ -80,10 +81,7 @@ fn settings() -> Result<Settings, String> {
 fn recipe(text: &str, data: &Data) -> Result<Recipe, String> {
     let mut rest = text.split(',').peekable();
     let mut recipe = if rest.next_if_eq(&"full").is_some() {
-        Recipe {
-            epochs: FULL_EPOCHS,
-            ..Recipe::full(&data.meta, FULL_EPOCHS)
-        }
+        Recipe::full(&data.meta, FULL_EPOCHS)
     } else {
         Recipe::proxy(&data.meta)
     };
@@ -260,9 +258,11 @@ fn table(runs: &[Run], nets: usize, seeds: u64) {
             let own = own.iter().filter(|r| r.net == net);
             own.map(|r| r.accuracy[0]).collect()
         };
-        let means: Vec<f64> = (0..nets).map(|net| mean(of(net))).collect();
+        // Networks that were trained under this recipe.
+        let nets: Vec<Vec<f64>> = (0..nets).map(of).filter(|net| !net.is_empty()).collect();
+        let means: Vec<f64> = nets.iter().map(|net| mean(net.iter().copied())).collect();
         let (between, free) = squares(&means);
-        let within: Vec<(f64, f64)> = (0..nets).map(|net| squares(&of(net))).collect();
+        let within: Vec<(f64, f64)> = nets.iter().map(|net| squares(net)).collect();
         let noise =
             within.iter().map(|w| w.0).sum::<f64>() / within.iter().map(|w| w.1).sum::<f64>();
         // Images held out and test images, 3:2.

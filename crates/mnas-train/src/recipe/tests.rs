@@ -77,6 +77,22 @@ fn recipes_are_valid_and_survive_json() {
 }
 
 #[test]
+fn small_images_shift_in_proportion_to_the_training() {
+    let mut meta = toy_meta();
+    let mut shift = |side, epochs| {
+        meta.shape = mnas_net::Shape::new(side, side, 1);
+        Recipe::full(&meta, epochs).augment.pad_crop
+    };
+    assert_eq!(
+        [3.0, 6.0, 10.0, 30.0, 90.0].map(|e| shift(28, e)),
+        [1, 1, 2, 4, 4]
+    );
+    // Random crops take their place.
+    assert_eq!(shift(96, 6.0), 0);
+    assert_eq!(Recipe::proxy(&toy_meta()).augment.pad_crop, 0);
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     let check = |edit: fn(&mut Recipe), expected: &str| {
         let mut recipe = Recipe::full(&toy_meta(), 30.0);
