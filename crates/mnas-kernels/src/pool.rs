@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use crate::fused::TASKS;
+use crate::isa::dispatched;
+use crate::simd::{Vector, channel_blocks};
 use crate::window::Window;
 use crate::workers::{Shared, Workers, share};
 
@@ -18,16 +20,113 @@ pub enum Pool {
     Maximum,
 }
 
-/// Input pixels under the window of output pixel `(o, q)`.
-fn under(w: &Window, o: usize, q: usize) -> (Range<usize>, Range<usize>) {
-    let at = |taps: Range<usize>, position: usize, before: usize| {
-        let first = position * w.stride + taps.start - before;
-        first..first + taps.len()
-    };
-    (
-        at(w.rows_at(o), o, w.before[0]),
-        at(w.columns_at(q), q, w.before[1]),
-    )
+dispatched!(unsafe fn forward_row = forward_row_v(
+    kind: Pool, w: &Window, o: usize, c: usize, x: *const f32, out: *mut f32,
+));
+dispatched!(unsafe fn backward_row = backward_row_v(
+    kind: Pool, w: &Window, o: usize, c: usize, xy: (*const f32, *const f32), g: *const f32,
+    out: *mut f32,
+));
+
+/// Positions in the input under `taps` of a window at `position`, `before` pixels of padding first.
+fn under(w: &Window, taps: Range<usize>, position: usize, before: usize) -> Range<usize> {
+    let first = position * w.stride + taps.start - before;
+    first..first + taps.len()
+}
+
+/// Row `o` of one image's output.
+///
+/// # Safety
+/// `x` is an image of `w`, `out` a row of its output, both with `c` channels.
+#[inline(always)]
+unsafe fn forward_row_v<V: Vector>(
+    kind: Pool,
+    w: &Window,
+    o: usize,
+    c: usize,
+    x: *const f32,
+    out: *mut f32,
+) {
+    let rows = under(w, w.rows_at(o), o, w.before[0]);
+    for q in 0..w.out_w {
+        let columns = under(w, w.columns_at(q), q, w.before[1]);
+        let count = (rows.len() * columns.len()).max(1) as f32;
+        // SAFETY: pixels inside the image, channels below `c`.
+        unsafe {
+            channel_blocks!(V, c, |c0, n, FULL| {
+                let mut pooled = V::splat(match kind {
+                    Pool::Average => 0.0,
+                    Pool::Maximum => f32::NEG_INFINITY,
+                });
+                for row in rows.clone() {
+                    for column in columns.clone() {
+                        let x = V::get::<FULL>(x.add((row * w.w + column) * c + c0), n);
+                        pooled = match kind {
+                            Pool::Average => pooled.add(x),
+                            // Each is the maximum unless one is NaN, and then the first keeps
+                            // that of `pooled`, the second that of `x`: divergence shows in the loss.
+                            Pool::Maximum => {
+                                let half = V::splat(0.5);
+                                x.max(pooled).mul_add(half, pooled.max(x).mul(half))
+                            }
+                        };
+                    }
+                }
+                if kind == Pool::Average {
+                    pooled = pooled.mul(V::splat(1.0 / count));
+                }
+                pooled.put::<FULL>(out.add(q * c + c0), n);
+            });
+        }
+    }
+}
+
+/// Adds the gradient of row `o` of one image's output to that of its input.
+///
+/// # Safety
+/// `x` and `out` are an image of `w`, `y` and `g` a row of its output, all with `c` channels.
+#[inline(always)]
+unsafe fn backward_row_v<V: Vector>(
+    kind: Pool,
+    w: &Window,
+    o: usize,
+    c: usize,
+    (x, y): (*const f32, *const f32),
+    g: *const f32,
+    out: *mut f32,
+) {
+    let rows = under(w, w.rows_at(o), o, w.before[0]);
+    for q in 0..w.out_w {
+        let columns = under(w, w.columns_at(q), q, w.before[1]);
+        let count = (rows.len() * columns.len()).max(1) as f32;
+        // SAFETY: pixels inside the image, channels below `c`.
+        unsafe {
+            channel_blocks!(V, c, |c0, n, FULL| {
+                let at = q * c + c0;
+                let mut left = V::get::<FULL>(g.add(at), n);
+                if kind == Pool::Average {
+                    left = left.mul(V::splat(1.0 / count));
+                }
+                let y = V::get::<FULL>(y.add(at), n);
+                for row in rows.clone() {
+                    for column in columns.clone() {
+                        let at = (row * w.w + column) * c + c0;
+                        let part = match kind {
+                            Pool::Average => left,
+                            // Nothing is left after the first pixel that equals the maximum.
+                            Pool::Maximum => {
+                                let part = left.keep_ge(V::get::<FULL>(x.add(at), n), y);
+                                left = left.sub(part);
+                                part
+                            }
+                        };
+                        let sum = V::get::<FULL>(out.add(at), n).add(part);
+                        sum.put::<FULL>(out.add(at), n);
+                    }
+                }
+            });
+        }
+    }
 }
 
 /// `out` = the pooled `x`, both `images x pixels x channels`.
@@ -54,28 +153,10 @@ pub fn pool_forward(
             // SAFETY: images belong to one task each.
             let out = unsafe { target.part(image * out_len..(image + 1) * out_len) };
             let x = &x[image * in_len..(image + 1) * in_len];
-            for (p, out) in out.chunks_exact_mut(c).enumerate() {
-                let (ys, xs) = under(w, p / w.out_w, p % w.out_w);
-                let scale = 1.0 / (ys.len() * xs.len()).max(1) as f32;
-                out.fill(if kind == Pool::Average {
-                    0.0
-                } else {
-                    f32::NEG_INFINITY
-                });
-                for y in ys {
-                    for column in xs.clone() {
-                        let x = &x[(y * w.w + column) * c..][..c];
-                        match kind {
-                            Pool::Average => out.iter_mut().zip(x).for_each(|(o, x)| *o += x),
-                            // A NaN stays, so that divergence shows in the loss.
-                            Pool::Maximum => out.iter_mut().zip(x).for_each(|(o, x)| {
-                                *o = if *o >= *x || o.is_nan() { *o } else { *x };
-                            }),
-                        }
-                    }
-                }
-                if kind == Pool::Average {
-                    out.iter_mut().for_each(|o| *o *= scale);
+            for (o, out) in out.chunks_exact_mut(w.out_w * c).enumerate() {
+                // SAFETY: an image and a row of its output.
+                unsafe {
+                    forward_row(workers.isa(), kind, w, o, c, x.as_ptr(), out.as_mut_ptr());
                 }
             }
         }
@@ -111,8 +192,7 @@ pub fn pool_backward(
     );
     let target = Shared::new(out);
     let tasks = w.images.min(TASKS);
-    workers.run(tasks, |task, scratch| {
-        let taken = scratch.at_least(c);
+    workers.run(tasks, |task, _| {
         for image in share(w.images, 1, task, tasks) {
             // SAFETY: images belong to one task each.
             let out = unsafe { target.part(image * in_len..(image + 1) * in_len) };
@@ -120,30 +200,23 @@ pub fn pool_backward(
                 out.fill(0.0);
             }
             let x = &x[image * in_len..(image + 1) * in_len];
-            for p in 0..w.out_h * w.out_w {
-                let at = image * out_len + p * c;
-                let (g, y) = (&g[at..at + c], &y[at..at + c]);
-                let (ys, xs) = under(w, p / w.out_w, p % w.out_w);
-                let scale = 1.0 / (ys.len() * xs.len()).max(1) as f32;
-                taken.fill(0.0);
-                for row in ys {
-                    for column in xs.clone() {
-                        let at = (row * w.w + column) * c;
-                        let (x, out) = (&x[at..at + c], &mut out[at..at + c]);
-                        match kind {
-                            Pool::Average => {
-                                out.iter_mut().zip(g).for_each(|(o, g)| *o += g * scale);
-                            }
-                            Pool::Maximum => {
-                                for j in 0..c {
-                                    if taken[j] == 0.0 && x[j] == y[j] {
-                                        taken[j] = 1.0;
-                                        out[j] += g[j];
-                                    }
-                                }
-                            }
-                        }
-                    }
+            for o in 0..w.out_h {
+                let row =
+                    image * out_len + o * w.out_w * c..image * out_len + (o + 1) * w.out_w * c;
+                let (y, g) = (&y[row.clone()], &g[row]);
+                // SAFETY: an image and a row of its output.
+                unsafe {
+                    let xy = (x.as_ptr(), y.as_ptr());
+                    backward_row(
+                        workers.isa(),
+                        kind,
+                        w,
+                        o,
+                        c,
+                        xy,
+                        g.as_ptr(),
+                        out.as_mut_ptr(),
+                    );
                 }
             }
         }
