@@ -47,7 +47,7 @@ fn decode(s: &Settings) -> Result<(Data, f64), Box<dyn Error>> {
         image_size: Some(s.size),
         cache_dir: cache.path(),
         seed: 0,
-        validation_fraction: 0.1,
+        validation_fraction: Some(0.1),
         progress: &|_, _| {},
     };
     let start = Instant::now();

@@ -183,7 +183,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         image_size: None,
         cache_dir: cache.path(),
         seed: 0,
-        validation_fraction: s.held_out,
+        validation_fraction: Some(s.held_out),
         progress: &|_, _| {},
     };
     let data = open(DATA, &options)?;

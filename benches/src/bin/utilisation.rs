@@ -303,6 +303,7 @@ fn plan(engine: &str, settings: &Settings) -> Plan {
         source: "sleep".into(),
         fingerprint: "sleep".into(),
         skipped: 0,
+        validation_fraction: 0.1,
         shape: mnas_net::Shape::new(28, 28, 1),
         classes: (0..10).map(|c| c.to_string()).collect(),
         normalize: Normalize {
@@ -316,7 +317,7 @@ fn plan(engine: &str, settings: &Settings) -> Plan {
     Plan {
         early_stop: None,
         tensorboard: false,
-        data: DataPlan::of(&meta, None, 0.1, 0),
+        data: DataPlan::of(&meta, None, 0),
         device: device(predicted),
         space: SpacePlan {
             name: space.name().into(),

@@ -63,7 +63,7 @@ impl NetEvaluator {
                 image_size: job.image_size,
                 cache_dir: &job.cache_dir,
                 seed: job.split_seed,
-                validation_fraction: job.validation_fraction,
+                validation_fraction: Some(job.validation_fraction),
                 progress: &|done, all| {
                     let fraction = done as f64 / all.max(1) as f64;
                     // Decoding can't be cut short; a stop ends the process.

@@ -109,16 +109,11 @@ pub struct DataPlan {
 
 impl DataPlan {
     /// The plan of an opened data set.
-    pub fn of(
-        meta: &Meta,
-        image_size: Option<usize>,
-        validation_fraction: f64,
-        split_seed: u64,
-    ) -> Self {
+    pub fn of(meta: &Meta, image_size: Option<usize>, split_seed: u64) -> Self {
         Self {
             source: meta.source.clone(),
             image_size,
-            validation_fraction,
+            validation_fraction: meta.validation_fraction,
             split_seed,
             fingerprint: meta.fingerprint.clone(),
             shape: [meta.shape.h, meta.shape.w, meta.shape.c],

@@ -62,6 +62,9 @@ pub struct Meta {
     pub fingerprint: String,
     /// Broken images left out.
     pub skipped: u64,
+    /// Share of the training images held out to choose between networks, where the source brings no
+    /// validation split along.
+    pub validation_fraction: f64,
 }
 
 /// A data set in three splits without common images.
@@ -91,10 +94,18 @@ pub struct OpenOptions<'a> {
     pub cache_dir: &'a Path,
     /// Seed of the splits that are cut here.
     pub seed: u64,
-    /// Share of each class's training images cut off for validation, more than 0, at most 0.5.
-    pub validation_fraction: f64,
+    /// Share of each class's training images cut off for validation, more than 0, at most 0.5; where
+    /// absent, [`validation_fraction`] of the training images.
+    pub validation_fraction: Option<f64>,
     /// Called with images decoded and images in all; not called where the cache has them.
     pub progress: &'a dyn Fn(u64, u64),
+}
+
+/// Share of `images` training images held out to choose between networks: a tenth, or more to have
+/// 3,000, but at most three tenths. The paper holds out 4 % (50,000 of 1.28 million). The standard
+/// error of an accuracy of 86 % is 1.1 points on 1,000 images and 0.6 on 3,000.
+pub fn validation_fraction(images: usize) -> f64 {
+    (3000.0 / images.max(1) as f64).clamp(0.1, 0.3)
 }
 
 /// Opens a data set by known name or path, decoding its images into the cache where they are not
@@ -118,7 +129,7 @@ pub fn open(source: &str, options: &OpenOptions) -> Result<Data, DataError> {
 }
 
 fn check_options(options: &OpenOptions) -> Result<(), DataError> {
-    let fraction = options.validation_fraction;
+    let fraction = options.validation_fraction.unwrap_or(0.1);
     if !(fraction > 0.0 && fraction <= 0.5) {
         return Err(DataError::Option {
             option: "validation fraction",
@@ -232,14 +243,16 @@ fn divide(
         return Err(too_few(class));
     }
     let mut random = stream(options.seed, 0, Purpose::Split);
-    for (split, fraction) in [
-        (&mut test, TEST_FRACTION),
-        (&mut validation, options.validation_fraction),
-    ] {
-        if split.is_empty() {
-            *split = cut::cut(&mut train, labels, classes.len(), fraction, &mut random)
-                .map_err(&too_few)?;
-        }
+    let mut cut = |train: &mut Vec<u32>, fraction: f64| {
+        cut::cut(train, labels, classes.len(), fraction, &mut random).map_err(&too_few)
+    };
+    if test.is_empty() {
+        test = cut(&mut train, TEST_FRACTION)?;
+    }
+    let usual = validation_fraction(train.len());
+    let validation_fraction = options.validation_fraction.unwrap_or(usual);
+    if validation.is_empty() {
+        validation = cut(&mut train, validation_fraction)?;
     }
     let meta = Meta {
         name,
@@ -249,6 +262,7 @@ fn divide(
         source: path.display().to_string(),
         fingerprint: cache.fingerprint,
         skipped: cache.skipped,
+        validation_fraction,
     };
     let images = Arc::new(cache.images);
     let view = |indices| Split::view(&images, indices);

@@ -47,6 +47,7 @@ pub(crate) fn toy_meta() -> Meta {
         source: "toy".into(),
         fingerprint: "0123456789abcdef".into(),
         skipped: 0,
+        validation_fraction: 0.1,
     }
 }
 

@@ -15,7 +15,7 @@ mod trainer;
 pub use augment::{Augment, PadFill};
 pub use dataset::error::{DataError, ImageError, RawFault};
 pub use dataset::split::Split;
-pub use dataset::{Data, Meta, OpenOptions, load_image, open};
+pub use dataset::{Data, Meta, OpenOptions, load_image, open, validation_fraction};
 pub use engine::{
     CpuEngine, Engine, EngineError, Normalize, Session, SessionSpec, StepStats, Storage, cpu,
 };

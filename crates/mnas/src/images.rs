@@ -12,10 +12,6 @@ use crate::output::Progress;
 /// the same folder has the same test images in every study and command.
 pub(crate) const SPLIT_SEED: u64 = 0;
 
-/// Share of the training images held out to choose between networks. The paper holds out 4 %
-/// (50,000 of 1.28 million); a tenth keeps the noise of small sets bearable.
-pub(crate) const VALIDATION_FRACTION: f64 = 0.1;
-
 /// Opens a data set, showing progress while its images are decoded.
 pub(crate) fn open(
     source: &str,
@@ -28,7 +24,7 @@ pub(crate) fn open(
         image_size,
         cache_dir: &cache_dir,
         seed: SPLIT_SEED,
-        validation_fraction: VALIDATION_FRACTION,
+        validation_fraction: None,
         progress: &|done, total| {
             shown
                 .borrow_mut()

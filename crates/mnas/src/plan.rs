@@ -77,12 +77,7 @@ pub(crate) fn check(
     let full = Recipe::full(&data.meta, config.full.epochs.unwrap_or(usual));
     let minutes = config.minutes.or(example.then_some(EXAMPLE_MINUTES));
     let plan = Plan {
-        data: DataPlan::of(
-            &data.meta,
-            config.image_size,
-            images::VALIDATION_FRACTION,
-            images::SPLIT_SEED,
-        ),
+        data: DataPlan::of(&data.meta, config.image_size, images::SPLIT_SEED),
         device: DevicePlan::from(opened.info()),
         space: SpacePlan {
             name: space.name().into(),

@@ -31,7 +31,7 @@ impl Fixture {
             image_size: None,
             cache_dir: dir.path(),
             seed: 0,
-            validation_fraction: 0.1,
+            validation_fraction: Some(0.1),
             progress: &|_, _| {},
         };
         let meta = mnas_train::open("fashion-mnist-10k", &options)

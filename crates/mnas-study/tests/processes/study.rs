@@ -51,7 +51,7 @@ fn meta(cache: &Path) -> Meta {
         image_size: None,
         cache_dir: cache,
         seed: 0,
-        validation_fraction: 0.1,
+        validation_fraction: Some(0.1),
         progress: &|_, _| {},
     };
     mnas_train::open("fashion-mnist-10k", &options)
@@ -68,7 +68,7 @@ fn plan(cache: &Path) -> Plan {
     };
     let device = mnas_deploy::open("host:rten").unwrap();
     Plan {
-        data: DataPlan::of(&meta, None, 0.1, 0),
+        data: DataPlan::of(&meta, None, 0),
         device: DevicePlan::from(device.info()),
         space: SpacePlan {
             name: "tiny".into(),

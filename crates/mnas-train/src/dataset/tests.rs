@@ -37,7 +37,7 @@ impl Place {
             image_size: None,
             cache_dir: self.cache.path(),
             seed: 1,
-            validation_fraction: 0.25,
+            validation_fraction: Some(0.25),
             progress: &|_, _| (),
         };
         edit(&mut options);
@@ -94,7 +94,7 @@ fn the_built_in_set() {
         image_size: None,
         cache_dir: cache.path(),
         seed: 1,
-        validation_fraction: 0.1,
+        validation_fraction: Some(0.1),
         progress: &|_, _| (),
     };
     let data = open("fashion-mnist-10k", &options).unwrap();
@@ -124,6 +124,15 @@ fn the_built_in_set() {
     assert_eq!(positions(&other.test), positions(&data.test));
     assert_eq!(other.meta.fingerprint, data.meta.fingerprint);
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
+    // Few images, so more of them choose.
+    options.validation_fraction = None;
+    let usual = open("fashion-mnist-10k", &options).unwrap();
+    assert_eq!((usual.validation.len(), usual.train.len()), (3000, 7000));
+    assert_eq!(usual.meta.validation_fraction, 0.3);
+    assert_eq!(
+        [60_000, 15_000, 500].map(validation_fraction),
+        [0.1, 0.2, 0.3]
+    );
 }
 
 #[test]
@@ -205,7 +214,7 @@ fn options_and_names_are_checked() {
     let place = Place::new();
     let error = |edit: fn(&mut OpenOptions)| place.open_with("x", edit).unwrap_err().to_string();
     assert_eq!(
-        error(|o| o.validation_fraction = 0.0),
+        error(|o| o.validation_fraction = Some(0.0)),
         "validation fraction = 0: expected more than 0, at most 0.5"
     );
     assert_eq!(
@@ -216,7 +225,7 @@ fn options_and_names_are_checked() {
         image_size: None,
         cache_dir: place.cache.path(),
         seed: 0,
-        validation_fraction: 0.1,
+        validation_fraction: Some(0.1),
         progress: &|_, _| (),
     };
     let text = open("no-such-set", &options).unwrap_err().to_string();

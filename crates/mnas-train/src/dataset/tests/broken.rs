@@ -166,7 +166,7 @@ fn a_cache_that_can_t_be_written() {
             image_size: None,
             cache_dir: &nowhere,
             seed: 1,
-            validation_fraction: 0.1,
+            validation_fraction: Some(0.1),
             progress: &|_, _| (),
         },
     )

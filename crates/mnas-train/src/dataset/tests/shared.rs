@@ -19,7 +19,7 @@ fn open_timed(path: &Path, image_size: Option<usize>) -> Data {
         image_size,
         cache_dir: cache.path(),
         seed: 1,
-        validation_fraction: 0.1,
+        validation_fraction: Some(0.1),
         progress: &|_, _| (),
     };
     let started = std::time::Instant::now();

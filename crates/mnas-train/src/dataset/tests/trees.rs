@@ -234,7 +234,7 @@ fn the_cache_is_used_again_and_follows_changes() {
             image_size: None,
             cache_dir: place.cache.path(),
             seed: 1,
-            validation_fraction: 0.25,
+            validation_fraction: Some(0.25),
             progress: &count,
         };
         let data = super::open(place.path().join("set").to_str().unwrap(), &options).unwrap();
