@@ -21,6 +21,8 @@ use crate::workers::{Floats, Shared, Workers, share};
 
 /// Floats of patches laid out at once.
 const PATCHES: usize = 64 * 1024;
+/// Output channels of which a product is so short that writing and scattering it costs more.
+const FEW: usize = 32;
 /// Floats of partial weight gradients beyond which tasks cut channels instead of rows.
 const PARTIALS: usize = 512 * 1024;
 
@@ -72,6 +74,28 @@ impl DenseShape {
             count: self.window.outputs(),
             tile: self.tile_rows(),
         }
+    }
+
+    /// The convolution from one image's output gradient to its input gradient, where it is one and
+    /// takes less time than scattering products under the window: steps of one pixel, few channels
+    /// to sum over, none laid out more than scattered, and vectors of `lanes` mostly full.
+    fn mirrored(&self, lanes: usize) -> Option<DenseShape> {
+        let w = &self.window;
+        let full = self.inputs.next_multiple_of(lanes) * 4 <= self.inputs * 5;
+        let pays = w.stride == 1 && full && self.outputs <= self.inputs.min(FEW);
+        pays.then(|| DenseShape {
+            window: Window {
+                images: 1,
+                h: w.out_h,
+                w: w.out_w,
+                before: w.before.map(|b| w.kernel - 1 - b),
+                out_h: w.h,
+                out_w: w.w,
+                ..*w
+            },
+            inputs: self.outputs,
+            outputs: self.inputs,
+        })
     }
 
     fn patches_len(&self) -> usize {
@@ -421,23 +445,16 @@ impl Backward<'_> {
         }
     }
 
-    /// Gradient of the input: per image, `g · W` scattered back under the window.
+    /// Gradient of the input, image by image.
     fn input(&self, workers: &mut Workers, weights: &[f32], out: ValuesMut, accumulate: bool) {
         let (shape, w) = (self.shape, &self.shape.window);
         assert_eq!(out.len(), self.x.len(), "dense input gradient");
-        let lanes = self.isa.lanes();
-        let (line, outputs) = (shape.line(), shape.outputs);
-        let line_len = packed_len(outputs, line, lanes);
+        let mirrored = shape.mirrored(self.isa.lanes());
         let mut packed = std::mem::take(&mut workers.packed);
-        let space = Shared::new(packed.at_least(w.kernel * line_len));
-        workers.run(w.kernel, |kh, _| {
-            // SAFETY: tasks own disjoint window rows.
-            let out = unsafe { space.part(kh * line_len..(kh + 1) * line_len) };
-            let from = &weights[kh * line..];
-            let vectors = 0..line.div_ceil(lanes);
-            let strides = (shape.patch(), 1);
-            pack(self.isa, from, (outputs, line), strides, vectors, out);
-        });
+        match mirrored {
+            Some(_) => self.pack_mirrored(workers, weights, &mut packed),
+            None => self.pack_lines(workers, weights, &mut packed),
+        }
         let image_len = w.h * w.w * shape.inputs;
         let (target, packed_ref) = (SharedValues::new(out), &packed);
         let tasks = w.images.min(TASKS);
@@ -446,15 +463,99 @@ impl Backward<'_> {
                 let image_at = image * image_len..(image + 1) * image_len;
                 // SAFETY: images belong to one task each.
                 let mut dx = unsafe { target.part(image_at) };
-                let staging = target.staging(image_len);
-                self.input_image(image, packed_ref, (&mut dx, accumulate), staging, scratch);
+                let (dx, staging) = ((&mut dx, accumulate), target.staging(image_len));
+                match &mirrored {
+                    Some(to) => self.input_mirrored(image, to, packed_ref, dx, staging, scratch),
+                    None => self.input_scattered(image, packed_ref, dx, staging, scratch),
+                }
             }
         });
         workers.packed = packed;
     }
 
-    /// `staging` is what [`Staged::new`] takes for the image.
-    fn input_image(
+    /// Each row of the window apart, to be multiplied by output gradients from the left.
+    fn pack_lines(&self, workers: &Workers, weights: &[f32], packed: &mut Floats) {
+        let (shape, lanes) = (self.shape, self.isa.lanes());
+        let (kernel, line, outputs) = (shape.window.kernel, shape.line(), shape.outputs);
+        let line_len = packed_len(outputs, line, lanes);
+        let space = Shared::new(packed.at_least(kernel * line_len));
+        workers.run(kernel, |kh, _| {
+            // SAFETY: tasks own disjoint window rows.
+            let out = unsafe { space.part(kh * line_len..(kh + 1) * line_len) };
+            let from = &weights[kh * line..];
+            let vectors = 0..line.div_ceil(lanes);
+            let strides = (shape.patch(), 1);
+            pack(self.isa, from, (outputs, line), strides, vectors, out);
+        });
+    }
+
+    /// The window turned by half, as the right factor of patches of output gradients.
+    fn pack_mirrored(&self, workers: &Workers, weights: &[f32], packed: &mut Floats) {
+        let (shape, lanes) = (self.shape, self.isa.lanes());
+        let (inputs, outputs) = (shape.inputs, shape.outputs);
+        let taps = shape.window.kernel * shape.window.kernel;
+        let (tap, vectors) = (outputs * lanes, inputs.div_ceil(lanes));
+        let space = Shared::new(packed.at_least(vectors * taps * tap));
+        workers.run(vectors, |v, _| {
+            // SAFETY: tasks own disjoint vectors of columns.
+            let out = unsafe { space.part(v * taps * tap..(v + 1) * taps * tap) };
+            for (t, out) in out.chunks_exact_mut(tap).enumerate() {
+                let from = &weights[(taps - 1 - t) * inputs..];
+                let strides = (shape.patch(), 1);
+                pack(self.isa, from, (outputs, inputs), strides, v..v + 1, out);
+            }
+        });
+    }
+
+    /// One image's gradient as the convolution of the output's gradient with the mirrored window.
+    fn input_mirrored(
+        &self,
+        image: usize,
+        to: &DenseShape,
+        packed: &[f32],
+        (dx, accumulate): (&mut ValuesMut, bool),
+        staging: usize,
+        scratch: &mut Floats,
+    ) {
+        let (isa, outputs, c) = (self.isa, to.inputs, to.outputs);
+        let pixels = to.window.inputs();
+        let sizes = [to.patches_len(), pixels * outputs, staging];
+        let [patches, gradient, staging] = carve(scratch, sizes);
+        let (size, len) = (Size::new(to.window.outputs(), c), dx.len());
+        let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
+        let (rows, all) = (image * pixels..(image + 1) * pixels, 0..outputs);
+        let right = Right::packed(packed, to.patch(), c, isa.lanes());
+        // SAFETY: the image's rows lie within the upstream, whose tile has no gaps; products
+        // write rows of the image's own gradient.
+        unsafe {
+            if accumulate {
+                staged.fetch(isa, size);
+            }
+            let g = upstream_tile(isa, outputs, self.upstream, &rows, &all, gradient);
+            debug_assert_eq!(g.row, outputs, "upstream tiles of all columns have no gaps");
+            let g = Values::F32(std::slice::from_raw_parts(g.start, pixels * outputs));
+            for rows in to.rows().tiles(0..to.window.outputs()) {
+                for lines in to.groups() {
+                    let depth = lines.len() * to.line();
+                    layout(isa, to, g, &rows, &lines, patches);
+                    let out = Out {
+                        start: staged.work.start.add(rows.start * staged.work.row),
+                        row: staged.work.row,
+                        accumulate: accumulate || lines.start > 0,
+                    };
+                    let start = right.start.add(lines.start * to.line() * right.step);
+                    let e = Extents::new(rows.len(), c, depth);
+                    let left = Left::at(patches.as_ptr(), depth, 1);
+                    product(isa, e, left, Right { start, ..right }, out);
+                }
+            }
+            staged.store(isa, size);
+        }
+    }
+
+    /// One image's gradient as `g · W` scattered back under the window. `staging` is what
+    /// [`Staged::new`] takes for the image.
+    fn input_scattered(
         &self,
         image: usize,
         packed: &[f32],
