@@ -20,7 +20,10 @@ use std::sync::Mutex;
 use mnas_deploy::{Candidate, MeasurePlan, kendall_tau};
 use mnas_net::{NetSpec, Purpose, Weights, stream, zoo};
 use mnas_search::Space;
-use mnas_train::{Control, Data, OpenOptions, Recipe, Split, TrainJob, cpu, evaluate, open, train};
+use mnas_train::{
+    Control, Data, OpenOptions, Optimizer, Recipe, Split, TrainJob, cpu, evaluate, open,
+    train,
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +96,13 @@ fn recipe(text: &str, data: &Data) -> Result<Recipe, String> {
             "epochs" => recipe.epochs = number,
             "batch" => recipe.batch = number as usize,
             "rate" => recipe.learning_rate = number as f32,
+            "rmsprop" => {
+                recipe.optimizer = Optimizer::RmsProp {
+                    decay: number as f32,
+                    momentum: 0.9,
+                    epsilon: 1e-3,
+                };
+            }
             "decay" => recipe.weight_decay = number as f32,
             "smooth" => recipe.label_smoothing = number as f32,
             "bn" => recipe.bn_momentum = number as f32,
