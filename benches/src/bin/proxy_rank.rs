@@ -21,8 +21,7 @@ use mnas_deploy::{Candidate, MeasurePlan, kendall_tau};
 use mnas_net::{NetSpec, Purpose, Weights, stream, zoo};
 use mnas_search::Space;
 use mnas_train::{
-    Control, Data, OpenOptions, Optimizer, Recipe, Split, TrainJob, cpu, evaluate, open,
-    train,
+    Control, Data, OpenOptions, Optimizer, Recipe, Split, TrainJob, cpu, evaluate, open, train,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -151,7 +151,7 @@ impl Weights {
         }
     }
 
-    /// The bytes of a safetensors file.
+    /// The bytes of a safetensors file; equal weights give equal bytes.
     pub fn to_safetensors(&self) -> Vec<u8> {
         let bytes: Vec<(&String, &Tensor, Vec<u8>)> = self
             .tensors
@@ -167,8 +167,9 @@ impl Weights {
         });
         let metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
         let metadata = (!metadata.is_empty()).then_some(metadata);
-        safetensors::serialize(views, metadata)
-            .expect("names and views come from a map, so are valid")
+        let file = safetensors::serialize(views, metadata)
+            .expect("names and views come from a map, so are valid");
+        in_order(&file)
     }
 
     /// Reads the bytes of a safetensors file.
@@ -227,6 +228,21 @@ fn fan_out(p: &ParamSpec) -> f64 {
     }) as f64
 }
 
+/// A safetensors file whose header has its keys in order; the library writes metadata in that of a hash map.
+fn in_order(file: &[u8]) -> Vec<u8> {
+    type Entry = BTreeMap<String, serde_json::Value>;
+    let (length, rest) = file.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("eight bytes"));
+    let (header, data) = rest.split_at(length as usize);
+    let header: BTreeMap<String, Entry> =
+        serde_json::from_slice(header).expect("a header is an object of objects");
+    let mut header = serde_json::to_vec(&header).expect("text keys");
+    // Data starts at a multiple of eight bytes, after spaces.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    [&length, &*header, data].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,7 +269,12 @@ mod tests {
         let g = graph();
         let mut w = Weights::init(&g, &mut stream(0, 0, Purpose::Init));
         w.metadata.insert("classes".into(), "a\nb".into());
-        assert_eq!(Weights::from_safetensors(&w.to_safetensors()).unwrap(), w);
+        for key in 0..16 {
+            w.metadata.insert(key.to_string(), "\u{e9}\"".into());
+        }
+        let file = w.to_safetensors();
+        assert_eq!(Weights::from_safetensors(&file).unwrap(), w);
+        assert_eq!(w.clone().to_safetensors(), file);
         w.check(&g).unwrap();
         let check = |edit: fn(&mut Weights), message: &str| {
             let mut bad = w.clone();
