@@ -1,0 +1,343 @@
+//! Gradients of dense convolutions.
+
+use std::ops::Range;
+
+use super::{DenseShape, PARTIALS, layout, place};
+use crate::fused::{TASKS, bias_backward, join_partials, upstream_tile};
+use crate::isa::{Isa, dispatched};
+use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
+use crate::simd::{Vector, channel_blocks};
+use crate::source::Upstream;
+use crate::stats::carve;
+use crate::stored::{SharedValues, Values, ValuesMut};
+use crate::tile::{Size, Staged, Tile};
+use crate::workers::{Floats, Shared, Workers, share};
+
+dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
+
+/// `to += from`.
+///
+/// # Safety
+/// `len` floats at both pointers.
+#[inline(always)]
+unsafe fn add_v<V: Vector>(from: *const f32, to: *mut f32, len: usize) {
+    // SAFETY: blocks stay within len.
+    unsafe {
+        channel_blocks!(V, len, |j, n, FULL| {
+            let sum = V::get::<FULL>(from.add(j), n).add(V::get::<FULL>(to.add(j), n));
+            sum.put::<FULL>(to.add(j), n);
+        });
+    }
+}
+
+/// Gradients of [`super::dense_forward`]: of weights, of the bias, and of `x` into `input_gradient`
+/// (added to what is there where `accumulate`) where wanted.
+///
+/// # Panics
+/// If a slice doesn't have the shape's length.
+pub fn dense_backward(
+    workers: &mut Workers,
+    shape: &DenseShape,
+    x: Values,
+    weights: &[f32],
+    upstream: &Upstream,
+    weight_gradient: &mut [f32],
+    bias_gradient: Option<&mut [f32]>,
+    input_gradient: Option<(ValuesMut, bool)>,
+) {
+    shape.check(x.len(), weights.len());
+    upstream.check(shape.window.outputs() * shape.outputs, shape.outputs);
+    assert_eq!(
+        weight_gradient.len(),
+        weights.len(),
+        "dense weight gradient"
+    );
+    let pass = Backward {
+        shape,
+        x,
+        upstream,
+        isa: workers.isa(),
+    };
+    if let Some(b) = bias_gradient {
+        assert_eq!(b.len(), shape.outputs, "dense bias gradient");
+        bias_backward(workers, shape.rows(), upstream, b);
+    }
+    let fits = (PARTIALS / weights.len()).min(shape.rows().tasks());
+    if fits >= 4 {
+        pass.weights_by_rows(workers, fits, weight_gradient);
+    } else {
+        pass.weights_by_channels(workers, weight_gradient);
+    }
+    if let Some((out, accumulate)) = input_gradient {
+        pass.input(workers, weights, out, accumulate);
+    }
+}
+
+/// The factors of the gradients.
+struct Backward<'a> {
+    shape: &'a DenseShape,
+    x: Values<'a>,
+    upstream: &'a Upstream<'a>,
+    isa: Isa,
+}
+
+impl Backward<'_> {
+    /// Each task sums the weight gradient of its rows.
+    fn weights_by_rows(&self, workers: &mut Workers, tasks: usize, out: &mut [f32]) {
+        let values = out.len();
+        let mut partial = std::mem::take(&mut workers.partial);
+        let parts = Shared::new(partial.at_least(tasks * values));
+        workers.run(tasks, |task, scratch| {
+            // SAFETY: each task has its own part.
+            let dw = unsafe { parts.part(task * values..(task + 1) * values) };
+            let rows = self.shape.rows().of_task(task, tasks);
+            if rows.is_empty() {
+                dw.fill(0.0);
+            }
+            let all = 0..self.shape.outputs;
+            self.weight_rows(
+                rows,
+                &all,
+                0..self.shape.window.kernel,
+                dw.as_mut_ptr(),
+                scratch,
+            );
+        });
+        join_partials(workers, &partial[..tasks * values], out);
+        workers.partial = partial;
+    }
+
+    /// Each task computes some output channels of one row of the window.
+    fn weights_by_channels(&self, workers: &Workers, out: &mut [f32]) {
+        let shape = self.shape;
+        let kernel = shape.window.kernel;
+        let blocks = (shape.outputs / 48).clamp(1, TASKS.div_ceil(kernel));
+        let target = Shared::new(out);
+        workers.run(kernel * blocks, |task, scratch| {
+            let columns = share(shape.outputs, 16, task / kernel, blocks);
+            let line = task % kernel..task % kernel + 1;
+            // Tasks own disjoint channels and window rows of the gradient, which is checked.
+            let start = target.pointer().wrapping_add(columns.start * shape.patch());
+            self.weight_rows(0..shape.window.outputs(), &columns, line, start, scratch);
+        });
+    }
+
+    /// Weight gradient of output channels `columns` under the window's rows `lines`, over output
+    /// pixels `rows`; `dw` starts at the first channel and is overwritten.
+    fn weight_rows(
+        &self,
+        rows: Range<usize>,
+        columns: &Range<usize>,
+        lines: Range<usize>,
+        dw: *mut f32,
+        scratch: &mut Floats,
+    ) {
+        let shape = self.shape;
+        let sizes = [shape.patches_len(), shape.tile_rows() * columns.len()];
+        let [patches, gradient] = carve(scratch, sizes);
+        if columns.is_empty() {
+            return;
+        }
+        for (i, rows) in shape.rows().tiles(rows).enumerate() {
+            // SAFETY: rows and columns lie within the checked slices; the caller gives each task
+            // its own part of the weight gradient.
+            unsafe {
+                let outputs = shape.outputs;
+                let g = upstream_tile(self.isa, outputs, self.upstream, &rows, columns, gradient);
+                let left = Left::at(g.start, 1, g.row);
+                let mut kh = lines.start;
+                while kh < lines.end {
+                    let group = kh..(kh + shape.lines_at_once()).min(lines.end);
+                    let depth = group.len() * shape.line();
+                    layout(self.isa, shape, self.x, &rows, &group, patches);
+                    let lanes = self.isa.lanes();
+                    let right = Right {
+                        start: patches.as_ptr(),
+                        column: lanes,
+                        step: depth,
+                        padded: false,
+                    };
+                    let start = dw.add(kh * shape.line());
+                    let out = Out {
+                        start,
+                        row: shape.patch(),
+                        accumulate: i > 0,
+                    };
+                    let e = Extents::new(columns.len(), depth, rows.len());
+                    product(self.isa, e, left, right, out);
+                    kh = group.end;
+                }
+            }
+        }
+    }
+
+    /// Gradient of the input, image by image.
+    fn input(&self, workers: &mut Workers, weights: &[f32], out: ValuesMut, accumulate: bool) {
+        let (shape, w) = (self.shape, &self.shape.window);
+        assert_eq!(out.len(), self.x.len(), "dense input gradient");
+        let mirrored = shape.mirrored(self.isa.lanes());
+        let mut packed = std::mem::take(&mut workers.packed);
+        match mirrored {
+            Some(_) => self.pack_mirrored(workers, weights, &mut packed),
+            None => self.pack_lines(workers, weights, &mut packed),
+        }
+        let image_len = w.h * w.w * shape.inputs;
+        let (target, packed_ref) = (SharedValues::new(out), &packed);
+        let tasks = w.images.min(TASKS);
+        workers.run(tasks, |task, scratch| {
+            for image in share(w.images, 1, task, tasks) {
+                let image_at = image * image_len..(image + 1) * image_len;
+                // SAFETY: images belong to one task each.
+                let mut dx = unsafe { target.part(image_at) };
+                let (dx, staging) = ((&mut dx, accumulate), target.staging(image_len));
+                match &mirrored {
+                    Some(to) => self.input_mirrored(image, to, packed_ref, dx, staging, scratch),
+                    None => self.input_scattered(image, packed_ref, dx, staging, scratch),
+                }
+            }
+        });
+        workers.packed = packed;
+    }
+
+    /// Each row of the window apart, to be multiplied by output gradients from the left.
+    fn pack_lines(&self, workers: &Workers, weights: &[f32], packed: &mut Floats) {
+        let (shape, lanes) = (self.shape, self.isa.lanes());
+        let (kernel, line, outputs) = (shape.window.kernel, shape.line(), shape.outputs);
+        let line_len = packed_len(outputs, line, lanes);
+        let space = Shared::new(packed.at_least(kernel * line_len));
+        workers.run(kernel, |kh, _| {
+            // SAFETY: tasks own disjoint window rows.
+            let out = unsafe { space.part(kh * line_len..(kh + 1) * line_len) };
+            let from = &weights[kh * line..];
+            let vectors = 0..line.div_ceil(lanes);
+            let strides = (shape.patch(), 1);
+            pack(self.isa, from, (outputs, line), strides, vectors, out);
+        });
+    }
+
+    /// The window turned by half, as the right factor of patches of output gradients.
+    fn pack_mirrored(&self, workers: &Workers, weights: &[f32], packed: &mut Floats) {
+        let (shape, lanes) = (self.shape, self.isa.lanes());
+        let (inputs, outputs) = (shape.inputs, shape.outputs);
+        let taps = shape.window.kernel * shape.window.kernel;
+        let (tap, vectors) = (outputs * lanes, inputs.div_ceil(lanes));
+        let space = Shared::new(packed.at_least(vectors * taps * tap));
+        workers.run(vectors, |v, _| {
+            // SAFETY: tasks own disjoint vectors of columns.
+            let out = unsafe { space.part(v * taps * tap..(v + 1) * taps * tap) };
+            for (t, out) in out.chunks_exact_mut(tap).enumerate() {
+                let from = &weights[(taps - 1 - t) * inputs..];
+                let strides = (shape.patch(), 1);
+                pack(self.isa, from, (outputs, inputs), strides, v..v + 1, out);
+            }
+        });
+    }
+
+    /// One image's gradient as the convolution of the output's gradient with the mirrored window.
+    fn input_mirrored(
+        &self,
+        image: usize,
+        to: &DenseShape,
+        packed: &[f32],
+        (dx, accumulate): (&mut ValuesMut, bool),
+        staging: usize,
+        scratch: &mut Floats,
+    ) {
+        let (isa, outputs, c) = (self.isa, to.inputs, to.outputs);
+        let pixels = to.window.inputs();
+        let sizes = [to.patches_len(), pixels * outputs, staging];
+        let [patches, gradient, staging] = carve(scratch, sizes);
+        let (size, len) = (Size::new(to.window.outputs(), c), dx.len());
+        let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
+        let (rows, all) = (image * pixels..(image + 1) * pixels, 0..outputs);
+        let right = Right::packed(packed, to.patch(), c, isa.lanes());
+        // SAFETY: the image's rows lie within the upstream, whose tile has no gaps; products
+        // write rows of the image's own gradient.
+        unsafe {
+            if accumulate {
+                staged.fetch(isa, size);
+            }
+            let g = upstream_tile(isa, outputs, self.upstream, &rows, &all, gradient);
+            debug_assert_eq!(g.row, outputs, "upstream tiles of all columns have no gaps");
+            let g = Values::F32(std::slice::from_raw_parts(g.start, pixels * outputs));
+            for rows in to.rows().tiles(0..to.window.outputs()) {
+                for lines in to.groups() {
+                    let depth = lines.len() * to.line();
+                    layout(isa, to, g, &rows, &lines, patches);
+                    let out = Out {
+                        start: staged.work.start.add(rows.start * staged.work.row),
+                        row: staged.work.row,
+                        accumulate: accumulate || lines.start > 0,
+                    };
+                    let start = right.start.add(lines.start * to.line() * right.step);
+                    let e = Extents::new(rows.len(), c, depth);
+                    let left = Left::at(patches.as_ptr(), depth, 1);
+                    product(isa, e, left, Right { start, ..right }, out);
+                }
+            }
+            staged.store(isa, size);
+        }
+    }
+
+    /// One image's gradient as `g · W` scattered back under the window. `staging` is what
+    /// [`Staged::new`] takes for the image.
+    fn input_scattered(
+        &self,
+        image: usize,
+        packed: &[f32],
+        (dx, accumulate): (&mut ValuesMut, bool),
+        staging: usize,
+        scratch: &mut Floats,
+    ) {
+        let (shape, w, c) = (self.shape, &self.shape.window, self.shape.inputs);
+        let (line, outputs, lanes) = (shape.line(), shape.outputs, self.isa.lanes());
+        let t = shape.tile_rows();
+        let [patches, gradient, staging] = carve(scratch, [t * line, t * outputs, staging]);
+        let (size, len) = (Size::new(w.h * w.w, c), dx.len());
+        let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
+        // SAFETY: the work tile holds the image without gaps, and nothing else refers to it.
+        let dx = unsafe { std::slice::from_raw_parts_mut(staged.work.start, len) };
+        if !accumulate {
+            dx.fill(0.0);
+        } else {
+            // SAFETY: the tile holds the image.
+            unsafe { staged.fetch(self.isa, size) };
+        }
+        let pixels = w.out_h * w.out_w;
+        for rows in shape.rows().tiles(image * pixels..(image + 1) * pixels) {
+            let all = 0..outputs;
+            // SAFETY: rows lie within the upstream.
+            let g =
+                unsafe { upstream_tile(self.isa, outputs, self.upstream, &rows, &all, gradient) };
+            for kh in 0..w.kernel {
+                let line_len = packed_len(outputs, line, lanes);
+                let packed = &packed[kh * line_len..(kh + 1) * line_len];
+                let right = Right::packed(packed, outputs, line, lanes);
+                let left = Left::at(g.start, g.row, 1);
+                let out = Out {
+                    start: patches.as_mut_ptr(),
+                    row: line,
+                    accumulate: false,
+                };
+                let e = Extents::new(rows.len(), line, outputs);
+                // SAFETY: patches hold a tile of lines.
+                unsafe { product(self.isa, e, left, right, out) };
+                for (p, patch) in rows.clone().zip(patches.chunks_exact(line)) {
+                    let (_, o, q) = place(w, p);
+                    let xs = w.columns_at(q);
+                    if !w.rows_at(o).contains(&kh) || xs.is_empty() {
+                        continue;
+                    }
+                    let y = o * w.stride + kh - w.before[0];
+                    let x = q * w.stride + xs.start - w.before[1];
+                    let to = &mut dx[(y * w.w + x) * c..][..xs.len() * c];
+                    let from = &patch[xs.start * c..xs.end * c];
+                    // SAFETY: both slices have the same length.
+                    unsafe { add(self.isa, from.as_ptr(), to.as_mut_ptr(), to.len()) };
+                }
+            }
+        }
+        // SAFETY: the tile holds the image.
+        unsafe { staged.store(self.isa, size) };
+    }
+}
