@@ -28,10 +28,17 @@ dispatched!(unsafe fn backward_row = backward_row_v(
     out: *mut f32,
 ));
 
-/// Positions in the input under `taps` of a window at `position`, `before` pixels of padding first.
-fn under(w: &Window, taps: Range<usize>, position: usize, before: usize) -> Range<usize> {
-    let first = position * w.stride + taps.start - before;
-    first..first + taps.len()
+/// Rows and columns of the input under the window of output pixel `(o, q)`, and one over their
+/// number of pixels.
+fn under(w: &Window, o: usize, q: usize) -> (Range<usize>, Range<usize>, f32) {
+    let at = |taps: Range<usize>, position: usize, before: usize| {
+        let first = position * w.stride + taps.start - before;
+        first..first + taps.len()
+    };
+    let rows = at(w.rows_at(o), o, w.before[0]);
+    let columns = at(w.columns_at(q), q, w.before[1]);
+    let share = 1.0 / (rows.len() * columns.len()).max(1) as f32;
+    (rows, columns, share)
 }
 
 /// Row `o` of one image's output.
@@ -47,10 +54,8 @@ unsafe fn forward_row_v<V: Vector>(
     x: *const f32,
     out: *mut f32,
 ) {
-    let rows = under(w, w.rows_at(o), o, w.before[0]);
     for q in 0..w.out_w {
-        let columns = under(w, w.columns_at(q), q, w.before[1]);
-        let count = (rows.len() * columns.len()).max(1) as f32;
+        let (rows, columns, share) = under(w, o, q);
         // SAFETY: pixels inside the image, channels below `c`.
         unsafe {
             channel_blocks!(V, c, |c0, n, FULL| {
@@ -73,7 +78,7 @@ unsafe fn forward_row_v<V: Vector>(
                     }
                 }
                 if kind == Pool::Average {
-                    pooled = pooled.mul(V::splat(1.0 / count));
+                    pooled = pooled.mul(V::splat(share));
                 }
                 pooled.put::<FULL>(out.add(q * c + c0), n);
             });
@@ -95,17 +100,15 @@ unsafe fn backward_row_v<V: Vector>(
     g: *const f32,
     out: *mut f32,
 ) {
-    let rows = under(w, w.rows_at(o), o, w.before[0]);
     for q in 0..w.out_w {
-        let columns = under(w, w.columns_at(q), q, w.before[1]);
-        let count = (rows.len() * columns.len()).max(1) as f32;
+        let (rows, columns, share) = under(w, o, q);
         // SAFETY: pixels inside the image, channels below `c`.
         unsafe {
             channel_blocks!(V, c, |c0, n, FULL| {
                 let at = q * c + c0;
                 let mut left = V::get::<FULL>(g.add(at), n);
                 if kind == Pool::Average {
-                    left = left.mul(V::splat(1.0 / count));
+                    left = left.mul(V::splat(share));
                 }
                 let y = V::get::<FULL>(y.add(at), n);
                 for row in rows.clone() {

@@ -258,7 +258,7 @@ impl Backward<'_> {
                 staged.fetch(isa, size);
             }
             let g = upstream_tile(isa, outputs, self.upstream, &rows, &all, gradient);
-            debug_assert_eq!(g.row, outputs, "upstream tiles of all columns have no gaps");
+            assert_eq!(g.row, outputs, "upstream tiles of all columns have no gaps");
             let g = Values::F32(std::slice::from_raw_parts(g.start, pixels * outputs));
             for rows in to.rows().tiles(0..to.window.outputs()) {
                 for lines in to.groups() {
