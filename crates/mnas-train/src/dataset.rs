@@ -129,8 +129,9 @@ pub fn open(source: &str, options: &OpenOptions) -> Result<Data, DataError> {
 }
 
 fn check_options(options: &OpenOptions) -> Result<(), DataError> {
-    let fraction = options.validation_fraction.unwrap_or(0.1);
-    if !(fraction > 0.0 && fraction <= 0.5) {
+    if let Some(fraction) = options.validation_fraction
+        && !(fraction > 0.0 && fraction <= 0.5)
+    {
         return Err(DataError::Option {
             option: "validation fraction",
             value: fraction,
