@@ -52,7 +52,7 @@ pub(crate) fn check(
     let small = data.meta.shape.h < LARGE_IMAGE;
     let space = match space {
         Some(space) => space,
-        None => space_named(if small { "mnasnet-small" } else { "mnasnet" })?,
+        None => space_named(if small { "mixed-small" } else { "mnasnet" })?,
     };
     let [mobilenet, mnasnet] = references(small);
     let precision = config.precision.unwrap_or(Precision::Float);

@@ -7,6 +7,10 @@ pub(super) const SPACES: &[(&str, &str)] = &[
         "mnasnet-small",
         include_str!("../../spaces/mnasnet-small.space"),
     ),
+    (
+        "mixed-small",
+        include_str!("../../spaces/mixed-small.space"),
+    ),
     ("proxyless", include_str!("../../spaces/proxyless.space")),
     (
         "proxyless-small",

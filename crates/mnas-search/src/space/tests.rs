@@ -24,6 +24,7 @@ fn built_in_spaces_parse_and_are_as_large_as_told() {
         [
             "mnasnet",
             "mnasnet-small",
+            "mixed-small",
             "proxyless",
             "proxyless-small",
             "nasnet",
@@ -160,19 +161,21 @@ fn cells_decode_and_encode() {
     );
 }
 
-/// Networks for 28 pixels should take seconds to train, not minutes: 1 to 20 million MACs.
+/// Networks for 28 pixels should take seconds to train, not minutes: from a million MACs to a limit.
 #[test]
 fn small_networks_are_small() {
-    for (name, ratio) in [
-        ("mnasnet-small", 4),
-        ("proxyless-small", 1),
-        ("nasnet-small", 2),
+    for (name, ratio, most) in [
+        ("mnasnet-small", 4, 20_000_000),
+        // Dense convolutions take less time per multiply-accumulate.
+        ("mixed-small", 4, 50_000_000),
+        ("proxyless-small", 1, 20_000_000),
+        ("nasnet-small", 2, 20_000_000),
     ] {
-        small_networks(&builtin(name), ratio);
+        small_networks(&builtin(name), ratio, most);
     }
 }
 
-fn small_networks(space: &Space, ratio: u64) {
+fn small_networks(space: &Space, ratio: u64, most: u64) {
     let mut macs: Vec<u64> = (0..300)
         .map(|seed| {
             let spec = space.decode(&random(space, seed)).unwrap();
@@ -180,7 +183,7 @@ fn small_networks(space: &Space, ratio: u64) {
         })
         .collect();
     macs.sort_unstable();
-    assert!(macs[15] > 1_000_000 && macs[285] < 20_000_000, "{macs:?}");
+    assert!(macs[15] > 1_000_000 && macs[285] < most, "{macs:?}");
     assert!(
         macs[285] > ratio * macs[15],
         "latencies should differ: {macs:?}"
@@ -364,7 +367,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn decoding_what_was_encoded_is_the_same_network(seed: u64, which in 0..6usize) {
+    fn decoding_what_was_encoded_is_the_same_network(seed: u64, which in 0..7usize) {
         let space = builtin(Space::builtin_names()[which]);
         let spec = space.decode(&random(&space, seed)).unwrap();
         prop_assert_eq!(&spec, &spec.canonical());
