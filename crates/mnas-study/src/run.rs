@@ -28,6 +28,8 @@ mod tests;
 #[cfg(feature = "postgres")]
 pub use database::create_in_database;
 pub use lead::create;
+pub(crate) use lead::lead;
+#[cfg(test)]
 pub(crate) use lead::started;
 
 use lead::BY_REQUEST;
@@ -94,6 +96,21 @@ pub struct Rig<'a> {
 pub fn create_in_database(_: &Path, _: &Plan, _: &str) -> Result<(), StudyError> {
     let place = "the study file's `store`".into();
     Err(crate::store::StoreError::NoPostgres { place }.into())
+}
+
+impl Rig<'_> {
+    /// The same for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Rig<'_> {
+        Rig {
+            store: &mut *self.store,
+            executor: &mut *self.executor,
+            clock: self.clock,
+            dir: self.dir.clone(),
+            cache_dir: self.cache_dir.clone(),
+            stop: self.stop,
+            observer: &mut *self.observer,
+        }
+    }
 }
 
 /// How a run ended.

@@ -1,9 +1,9 @@
 //! Which networks to train in full.
 
-/// `count` of the points `(network, accuracy, latency)`, by rising accuracy, that lie far apart in
+/// `count` of the points `(trial, accuracy, latency)`, by rising accuracy, that lie far apart in
 /// the ranks of both: the most and the least accurate, then always the one farthest from those taken.
 /// Ranks, since accuracies crowd at the top and latencies at the bottom.
-pub(super) fn spread(points: &[(usize, f64, f64)], count: usize) -> Vec<usize> {
+pub(super) fn spread(points: &[(u64, f64, f64)], count: usize) -> Vec<u64> {
     let by_accuracy = ranks(points, |p| p.1);
     let by_latency = ranks(points, |p| p.2);
     let mut order: Vec<usize> = (0..points.len()).collect();
@@ -33,7 +33,7 @@ pub(super) fn spread(points: &[(usize, f64, f64)], count: usize) -> Vec<usize> {
 }
 
 /// Place of each point by rising value; equal ones keep their order.
-fn ranks(points: &[(usize, f64, f64)], value: impl Fn(&(usize, f64, f64)) -> f64) -> Vec<usize> {
+fn ranks(points: &[(u64, f64, f64)], value: impl Fn(&(u64, f64, f64)) -> f64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| value(&points[*a]).total_cmp(&value(&points[*b])));
     let mut ranks = vec![0; points.len()];

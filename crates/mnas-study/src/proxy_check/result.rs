@@ -2,8 +2,10 @@
 
 use mnas_deploy::kendall_tau;
 use mnas_net::{Purpose, cost, stream};
+use mnas_search::Study;
 use serde::Serialize;
 
+use super::SEEDS;
 use super::ledger::{Ledger, RunKey};
 use crate::evaluate;
 use crate::job::Net;
@@ -17,7 +19,7 @@ pub const TAU_MIN: f64 = 0.65;
 const RESAMPLES: usize = 4000;
 
 /// Stream of the resamples.
-const STREAM: u64 = (1 << 40) + 1;
+const STREAM: u64 = 1 << 40;
 
 /// A network that was trained both ways.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,17 +30,24 @@ pub struct CheckedNet {
     pub latency_ms: f64,
     /// Multiply-accumulates.
     pub macs: u64,
-    /// Validation accuracy after the short training, 0..=1.
+    /// Validation accuracy after the short training, 0..=1, mean of two seeds.
     pub proxy_accuracy: f64,
-    /// Validation accuracy after the full training, 0..=1.
+    /// Validation accuracy after the full training, 0..=1, mean of two seeds.
     pub full_accuracy: f64,
+}
+
+/// The accuracies of a network: after each of its short trainings, and the mean of its full ones.
+#[derive(Debug, Clone)]
+struct Ranked {
+    proxies: Vec<f64>,
+    full: f64,
 }
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProxyCheck {
-    /// Kendall's tau-b of the accuracies after short and full training, of networks that were chosen
-    /// to lie apart: up to a tenth above that of random ones.
+    /// Kendall's tau-b of the accuracies after one short training and the mean of the full ones;
+    /// the mean of both short trainings' taus.
     pub tau: f64,
     /// 95 % interval of tau: percentile bootstrap over the networks, never narrower than that of
     /// Fieller, Hartley and Pearson.
@@ -47,7 +56,7 @@ pub struct ProxyCheck {
     pub tau_min: f64,
     /// The networks, by rising accuracy after the short training.
     pub networks: Vec<CheckedNet>,
-    /// Networks that were drawn, measured and trained briefly.
+    /// Networks of the short search among which they were chosen.
     pub candidates: u64,
     /// Trainings that failed.
     pub failed: u64,
@@ -61,36 +70,29 @@ pub struct ProxyCheck {
     pub proxy_seconds: f64,
     /// Mean seconds of a full training, one worker.
     pub full_seconds: f64,
-    /// Seconds that the plan's trials train for, all workers at work.
-    pub search_seconds: f64,
     /// What to do, a sentence each, the most important first.
     pub advice: Vec<String>,
 }
 
 impl ProxyCheck {
-    pub(super) fn of(plan: &Plan, ledger: &Ledger, chosen: &[usize]) -> Self {
-        let networks: Vec<CheckedNet> = chosen
-            .iter()
-            .filter_map(|net| checked(plan, ledger, *net))
-            .collect();
-        let pairs: Vec<(f64, f64)> = networks
-            .iter()
-            .map(|n| (n.proxy_accuracy, n.full_accuracy))
-            .collect();
+    pub(super) fn of(plan: &Plan, study: &Study, ledger: &Ledger, chosen: &[u64]) -> Self {
+        let found = chosen.iter().filter_map(|t| checked(plan, study, ledger, *t));
+        let mut found: Vec<(CheckedNet, Ranked)> = found.collect();
+        found.sort_by(|(a, _), (b, _)| a.proxy_accuracy.total_cmp(&b.proxy_accuracy));
+        let (networks, ranked): (Vec<CheckedNet>, Vec<Ranked>) = found.into_iter().unzip();
         let proxy_seconds = ledger.mean_seconds(false).unwrap_or(0.0);
         let full: Vec<f64> = networks.iter().map(|n| n.full_accuracy).collect();
         let mut check = Self {
-            tau: kendall_tau(&pairs),
-            tau_interval: interval(&pairs, plan.seed),
+            tau: tau(&ranked),
+            tau_interval: interval(&ranked, plan.seed),
             tau_min: TAU_MIN,
-            candidates: ledger.candidates.len() as u64,
+            candidates: super::points(study).len() as u64,
             failed: ledger.runs.iter().filter(|r| r.accuracy.is_none()).count() as u64,
-            proxy_noise: noise(ledger, false),
-            full_noise: noise(ledger, true),
+            proxy_noise: noise(ledger, chosen, false),
+            full_noise: noise(ledger, chosen, true),
             full_spread: variance(&full).sqrt(),
             proxy_seconds,
             full_seconds: ledger.mean_seconds(true).unwrap_or(0.0),
-            search_seconds: proxy_seconds * plan.trials as f64 / plan.workers as f64,
             networks,
             advice: vec![],
         };
@@ -149,54 +151,76 @@ impl ProxyCheck {
     }
 }
 
-fn checked(plan: &Plan, ledger: &Ledger, net: usize) -> Option<CheckedNet> {
-    let (spec, latency_ms) = ledger.candidates.get(net)?.clone();
+fn checked(
+    plan: &Plan,
+    study: &Study,
+    ledger: &Ledger,
+    trial: u64,
+) -> Option<(CheckedNet, Ranked)> {
+    let found = study.trial(trial)?;
     let graph = evaluate::graph(&Net {
         name: String::new(),
-        spec: spec.clone(),
+        spec: found.spec.clone(),
         input: plan.data.shape,
         classes: plan.data.classes.len(),
     });
-    Some(CheckedNet {
+    let all = |key: fn(u64, u32) -> RunKey| -> Option<Vec<f64>> {
+        SEEDS.map(|seed| ledger.accuracy(key(trial, seed))).collect()
+    };
+    let (proxies, full) = (all(RunKey::proxy)?, mean(&all(RunKey::full)?));
+    let net = CheckedNet {
         macs: cost(&graph.ok()?).macs,
-        spec,
-        latency_ms,
-        proxy_accuracy: ledger.accuracy(RunKey::proxy(net, 0))?,
-        full_accuracy: ledger.accuracy(RunKey::full(net, 0))?,
-    })
+        spec: found.spec.clone(),
+        latency_ms: found.latency_ms()?,
+        proxy_accuracy: mean(&proxies),
+        full_accuracy: full,
+    };
+    Some((net, Ranked { proxies, full }))
 }
 
-/// 2.5 % and 97.5 % points of tau over resamples of the pairs, and at least the interval of Fieller,
+/// Mean over the short trainings of Kendall's tau with the full one.
+fn tau(networks: &[Ranked]) -> f64 {
+    let of = |run: usize| {
+        let pairs = networks.iter().map(|n| (n.proxies[run], n.full));
+        kendall_tau(&pairs.collect::<Vec<_>>())
+    };
+    let taus: Vec<f64> = (0..SEEDS.count()).map(of).collect();
+    mean(&taus)
+}
+
+/// 2.5 % and 97.5 % points of tau over resamples of the networks, and at least the interval of Fieller,
 /// Hartley and Pearson 1957 ("Tests for rank correlation coefficients. I") with a pair the other way
 /// round: resamples of pairs that all agree agree too, which is no certainty.
-fn interval(pairs: &[(f64, f64)], seed: u64) -> (f64, f64) {
-    let n = pairs.len() as f64;
+fn interval(networks: &[Ranked], seed: u64) -> (f64, f64) {
+    let n = networks.len() as f64;
     if n <= 4.0 {
         return (-1.0, 1.0);
     }
     let mut random = stream(seed, STREAM, Purpose::Sample);
     let mut taus: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let drawn = pairs.iter().map(|_| pairs[random.below(pairs.len())]);
-            kendall_tau(&drawn.collect::<Vec<_>>())
+            let drawn = networks
+                .iter()
+                .map(|_| networks[random.below(networks.len())].clone());
+            tau(&drawn.collect::<Vec<_>>())
         })
         .collect();
     taus.sort_by(f64::total_cmp);
     let (low, high) = (taus[RESAMPLES / 40], taus[RESAMPLES - 1 - RESAMPLES / 40]);
     let most = 1.0 - 4.0 / (n * (n - 1.0));
-    let z = kendall_tau(pairs).clamp(-most, most).atanh();
+    let z = tau(networks).clamp(-most, most).atanh();
     let reach = 1.96 * (0.437 / (n - 4.0)).sqrt();
     (low.min((z - reach).tanh()), high.max((z + reach).tanh()))
 }
 
-/// Standard deviation over seeds, pooled over the networks that were trained under several.
-fn noise(ledger: &Ledger, full: bool) -> Option<f64> {
+/// Standard deviation over seeds, pooled over the networks.
+fn noise(ledger: &Ledger, chosen: &[u64], full: bool) -> Option<f64> {
     let (mut squares, mut free) = (0.0, 0.0);
-    for net in 0..ledger.candidates.len() {
+    for trial in chosen {
         let own = ledger
             .runs
             .iter()
-            .filter(|r| r.key.net == net && r.key.full == full);
+            .filter(|r| r.key.trial == *trial && r.key.full == full);
         let own: Vec<f64> = own.filter_map(|r| r.accuracy).collect();
         let more = own.len().saturating_sub(1) as f64;
         squares += more * variance(&own);
@@ -207,9 +231,13 @@ fn noise(ledger: &Ledger, full: bool) -> Option<f64> {
 
 /// Of a sample; 0 where it has fewer than two values.
 fn variance(values: &[f64]) -> f64 {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n.max(1.0);
+    let (n, mean) = (values.len() as f64, mean(values));
     values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0)
+}
+
+/// 0 where there are no values.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -218,21 +246,25 @@ mod tests {
 
     #[test]
     fn intervals_hold_the_truth_and_narrow_with_more_networks() {
-        let line = |n: usize| -> Vec<(f64, f64)> {
+        let ranked = |proxy: f64, full: f64| Ranked {
+            proxies: vec![proxy; 2],
+            full,
+        };
+        let line = |n: usize| -> Vec<Ranked> {
             // Every third value is moved down: tau is high, not 1.
             let full = |i: usize| i as f64 - if i % 3 == 2 { 2.5 } else { 0.0 };
-            (0..n).map(|i| (i as f64, full(i))).collect()
+            (0..n).map(|i| ranked(i as f64, full(i))).collect()
         };
         let (few, many) = (line(10), line(60));
         let width = |(low, high): (f64, f64)| high - low;
         for pairs in [&few, &many] {
             let (low, high) = interval(pairs, 1);
-            let tau = kendall_tau(pairs);
+            let tau = tau(pairs);
             assert!(low < tau && tau < high, "{low} {tau} {high}");
             assert_eq!(interval(pairs, 1), (low, high));
         }
         assert!(width(interval(&many, 1)) < 0.5 * width(interval(&few, 1)));
-        let agreeing: Vec<(f64, f64)> = (0..6).map(|i| (i.into(), i.into())).collect();
+        let agreeing: Vec<Ranked> = (0..6).map(|i| ranked(i.into(), i.into())).collect();
         let (low, high) = interval(&agreeing, 1);
         assert!(low < 0.65 && high <= 1.0, "{low} {high}");
         assert_eq!(interval(&agreeing[..4], 1), (-1.0, 1.0));
@@ -260,7 +292,6 @@ mod tests {
                 full_spread: 0.02,
                 proxy_seconds: 1.0,
                 full_seconds: 10.0,
-                search_seconds: 60.0,
                 advice: vec![],
             };
             check.advice = check.advice();

@@ -6,11 +6,13 @@ use super::*;
 use crate::evaluate::Evaluator;
 use crate::executor::InProcess;
 use crate::fakes::{Formula, plan};
+use crate::run::started;
+use crate::store::{Memory, Store};
 
 #[test]
 fn chosen_networks_lie_apart_in_accuracy_and_latency() {
     // Latency follows accuracy, but for two networks that are better and worse than it tells.
-    let mut points: Vec<(usize, f64, f64)> = (0..20)
+    let mut points: Vec<(u64, f64, f64)> = (0..20)
         .map(|i| (i + 100, f64::from(i as u8) / 20.0, f64::from(i as u8)))
         .collect();
     points[5].2 = 18.5;
@@ -26,11 +28,17 @@ fn chosen_networks_lie_apart_in_accuracy_and_latency() {
     assert!(spread(&[], 3).is_empty());
 }
 
-/// A check in `dir` whose run is stopped once `jobs` jobs were done.
-fn check(dir: &Path, networks: usize, jobs: u64) -> Result<Option<ProxyCheck>, StudyError> {
-    let plan = plan();
+const NETWORKS: usize = 5;
+
+fn fresh() -> Memory {
     let mut store = Memory::new();
-    store.append(0, &[started(&plan, 0)?])?;
+    let started = started(&short_search(&plan(), NETWORKS), 0).unwrap();
+    store.append(0, &[started]).unwrap();
+    store
+}
+
+/// A check in `dir` whose run is stopped once `jobs` jobs were done.
+fn check(dir: &Path, store: &mut Memory, jobs: u64) -> Result<Option<ProxyCheck>, StudyError> {
     let stop = Stop::new();
     let done = Cell::new(0);
     let mut observer = |update: &Update| {
@@ -49,7 +57,7 @@ fn check(dir: &Path, networks: usize, jobs: u64) -> Result<Option<ProxyCheck>, S
     };
     let mut executor = InProcess::new(2, Arc::new(evaluator));
     let rig = Rig {
-        store: &mut store,
+        store,
         executor: &mut executor,
         clock: &SystemClock,
         dir: StudyDir::new(dir),
@@ -57,14 +65,16 @@ fn check(dir: &Path, networks: usize, jobs: u64) -> Result<Option<ProxyCheck>, S
         stop: &stop,
         observer: &mut observer,
     };
-    check_on(rig, networks)
+    check_on(rig, NETWORKS)
 }
 
 #[test]
 fn a_check_that_is_stopped_goes_on_to_the_same_result() {
     let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let expected = check(whole.path(), 5, u64::MAX).unwrap().unwrap();
-    assert_eq!(expected.networks.len(), 5);
+    let expected = check(whole.path(), &mut fresh(), u64::MAX)
+        .unwrap()
+        .unwrap();
+    assert_eq!(expected.networks.len(), NETWORKS);
     assert!(
         expected.candidates >= 5 && expected.failed == 0,
         "{expected:?}"
@@ -74,25 +84,37 @@ fn a_check_that_is_stopped_goes_on_to_the_same_result() {
     let accuracies = expected.networks.iter().map(|n| n.proxy_accuracy);
     assert!(accuracies.is_sorted());
 
-    let mut runs = 0;
+    let (mut store, mut runs) = (fresh(), 0);
     let found = loop {
         runs += 1;
         assert!(runs < 50, "the check doesn't move on");
-        if let Some(found) = check(parts.path(), 5, 6).unwrap() {
+        if let Some(found) = check(parts.path(), &mut store, 16).unwrap() {
             break found;
         }
     };
     assert!(runs > 2, "{runs} runs");
     let without_time = |mut c: ProxyCheck| {
-        (c.proxy_seconds, c.full_seconds, c.search_seconds) = (0.0, 0.0, 0.0);
+        (c.proxy_seconds, c.full_seconds) = (0.0, 0.0);
         c.advice.clear();
         c
     };
     assert_eq!(without_time(found), without_time(expected));
-    // A check of another plan has no place there.
-    let other = check(parts.path(), 4, u64::MAX);
+}
+
+#[test]
+fn a_check_of_another_plan_has_no_place_there() {
+    let folder = tempfile::tempdir().unwrap();
+    create(folder.path(), &short_search(&plan(), 4)).unwrap();
+    let env = RunEnv {
+        program: "none".into(),
+        args: vec![],
+        cache_dir: folder.path().join("cache"),
+        extend: None,
+    };
+    let dir = folder.path();
+    let found = proxy_check(dir, &plan(), NETWORKS, &env, &Stop::new(), &mut |_| {});
     assert!(
-        matches!(other, Err(StudyError::OtherCheck { .. })),
-        "{other:?}"
+        matches!(found, Err(StudyError::OtherCheck { .. })),
+        "{found:?}"
     );
 }

@@ -80,8 +80,8 @@ pub(crate) fn started(plan: &Plan, time_ms: u64) -> Result<Event, StudyError> {
 pub(super) const BY_REQUEST: &str = "stopped by request";
 
 /// A study that no other process writes to for as long as this lives.
-pub(super) struct Lead {
-    pub(super) store: Box<dyn Store>,
+pub(crate) struct Lead {
+    pub(crate) store: Box<dyn Store>,
     pub(super) _lock: Option<DirLock>,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Lead {
     not(feature = "postgres"),
     allow(unused_variables, reason = "nobody stands by for a file")
 )]
-pub(super) fn lead(
+pub(crate) fn lead(
     dir: &StudyDir,
     stop: &Stop,
     observer: &mut dyn FnMut(&Update),

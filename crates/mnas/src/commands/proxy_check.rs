@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use mnas_study::{ProxyCheck, RunEnv, Update};
+use mnas_study::{Plan, ProxyCheck, RunEnv, Update};
 
 use crate::cli::{ProxyCheckArgs, SearchArgs};
 use crate::commands::cost::thousands;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &ProxyCheckArgs, registry: &Registry, out: Output) -> Co
         eprintln!(
             "checking the short training of a search ({} epochs over {images} images) against the full one ({} epochs)\n  \
              data    {}, space {}, device {}\n  \
-             trains  about {} networks briefly, {} of them in full, some under other seeds\n  \
+             trains  the networks of a search of {} proposals, then {} of them twice briefly and twice in full\n  \
              folder  {} (Ctrl-C stops cleanly; the same command goes on)",
             plan.proxy.epochs,
             plan.full.epochs,
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ProxyCheckArgs, registry: &Registry, out: Output) -> Co
     }
     let env = RunEnv::this_program(images::cache_dir())?;
     let stop = stop_flag();
-    let mut teller = Teller::new();
+    let mut teller = Teller::new(3 * args.networks as u64);
     let check = mnas_study::proxy_check(
         &args.dir,
         &plan,
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ProxyCheckArgs, registry: &Registry, out: Output) -> Co
     );
     teller.progress.finish();
     match check? {
-        Some(check) => out.print(&check, || text(&check, plan.trials)),
+        Some(check) => out.print(&check, || text(&check, &plan)),
         None => eprintln!(
             "stopped; the same command goes on from {}",
             args.dir.display()
@@ -88,16 +88,19 @@ struct Teller {
     total: u64,
     /// Shares done of those under way.
     running: BTreeMap<String, f64>,
+    /// Whether the networks are still searched; then proposals are counted.
+    searching: bool,
 }
 
 impl Teller {
-    fn new() -> Self {
+    fn new(proposals: u64) -> Self {
         Self {
             progress: Progress::new(),
             begun: Instant::now(),
             done: 0,
-            total: 0,
+            total: proposals,
             running: BTreeMap::new(),
+            searching: true,
         }
     }
 
@@ -105,7 +108,12 @@ impl Teller {
         match update {
             Update::FinalEta { networks, .. } => {
                 (self.begun, self.done, self.total) = (Instant::now(), 0, *networks);
-                self.running.clear();
+                (self.searching, self.running) = (false, BTreeMap::new());
+            }
+            Update::Trial { trial, .. } if self.searching => {
+                self.running.remove(&format!("trial {trial}"));
+                self.done += 1;
+                self.show(&format!("trial {trial} done"));
             }
             Update::Job { name, fraction, .. } => {
                 self.running.insert(name.clone(), *fraction);
@@ -113,7 +121,7 @@ impl Teller {
             }
             Update::JobDone { name } => {
                 self.running.remove(name);
-                self.done += u64::from(self.total > 0);
+                self.done += u64::from(!self.searching);
                 self.show(&format!("{name} done"));
             }
             Update::Retry {
@@ -137,7 +145,8 @@ impl Teller {
     }
 }
 
-fn text(check: &ProxyCheck, trials: u64) -> String {
+fn text(check: &ProxyCheck, plan: &Plan) -> String {
+    let trials = plan.trials;
     let percent = |share: f64| format!("{:.2}", 100.0 * share);
     let rows: Vec<Vec<String>> = check
         .networks
@@ -171,7 +180,7 @@ fn text(check: &ProxyCheck, trials: u64) -> String {
         check.proxy_seconds,
         check.full_seconds,
         check.full_seconds / check.proxy_seconds.max(1e-9),
-        clock(check.search_seconds),
+        clock(check.proxy_seconds * trials as f64 / plan.workers as f64),
         advice.join("\n")
     )
 }
