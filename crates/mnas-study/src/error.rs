@@ -149,9 +149,9 @@ pub enum StudyError {
     #[error("the study has no target to search for yet")]
     NoTarget,
     /// A check of another plan.
-    #[error("{path} holds a check of another plan or of another number of networks; choose another --dir or delete it", path = path.display())]
+    #[error("{path} holds another study, or a check of another plan or number of networks; choose another --dir or delete it", path = path.display())]
     OtherCheck {
-        /// The file.
+        /// The folder or file.
         path: PathBuf,
     },
     /// A file of the study's folder.

@@ -28,6 +28,7 @@ use crate::plan::Plan;
 use crate::run::{Rig, RunEnv, assemble, create, lead, run_on};
 use crate::session::{Flow, JobEnd, Session, Work};
 use crate::stop::Stop;
+use crate::store::StoreError;
 use crate::update::Update;
 use crate::view;
 
@@ -55,8 +56,9 @@ pub fn proxy_check(
 ) -> Result<Option<ProxyCheck>, StudyError> {
     let dir = StudyDir::new(&std::path::absolute(dir).unwrap_or_else(|_| dir.into()));
     let plan = short_search(plan, networks);
-    if !dir.store().exists() {
-        create(dir.path(), &plan)?;
+    match create(dir.path(), &plan) {
+        Ok(()) | Err(StudyError::Store(StoreError::Exists { .. })) => {}
+        Err(error) => return Err(error),
     }
     let Some(mut lead) = lead(&dir, stop, observer)? else {
         return Ok(None);

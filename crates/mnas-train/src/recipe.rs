@@ -206,12 +206,12 @@ impl Recipe {
         }
     }
 
-    /// A short training that ranks networks: 3 epochs over 1,500 images (150 per class, if that is
+    /// A short training that ranks networks: 6 epochs over 1,500 images (150 per class, if that is
     /// more), with [`Recipe::full`]'s settings but smaller batches at a lower rate, and no change of the
     /// images other than mirroring, and small shifts where a margin is kept. Batch and rate halve the noise of
     /// a seed on the built-in set (`docs/paper-studies.md`, `benches/src/bin/proxy_rank.rs`).
     pub fn proxy(meta: &Meta) -> Self {
-        let full = Self::full(meta, 3.0);
+        let full = Self::full(meta, 6.0);
         let margin = if full.augment.random_resized_crop {
             meta.shape.h / 16
         } else {
