@@ -76,7 +76,9 @@ pub struct ProxyCheck {
 
 impl ProxyCheck {
     pub(super) fn of(plan: &Plan, study: &Study, ledger: &Ledger, chosen: &[u64]) -> Self {
-        let found = chosen.iter().filter_map(|t| checked(plan, study, ledger, *t));
+        let found = chosen
+            .iter()
+            .filter_map(|t| checked(plan, study, ledger, *t));
         let mut found: Vec<(CheckedNet, Ranked)> = found.collect();
         found.sort_by(|(a, _), (b, _)| a.proxy_accuracy.total_cmp(&b.proxy_accuracy));
         let (networks, ranked): (Vec<CheckedNet>, Vec<Ranked>) = found.into_iter().unzip();
@@ -165,7 +167,9 @@ fn checked(
         classes: plan.data.classes.len(),
     });
     let all = |key: fn(u64, u32) -> RunKey| -> Option<Vec<f64>> {
-        SEEDS.map(|seed| ledger.accuracy(key(trial, seed))).collect()
+        SEEDS
+            .map(|seed| ledger.accuracy(key(trial, seed)))
+            .collect()
     };
     let (proxies, full) = (all(RunKey::proxy)?, mean(&all(RunKey::full)?));
     let net = CheckedNet {
