@@ -35,9 +35,6 @@ use crate::view;
 use ledger::{Ledger, Run, RunKey};
 pub use result::{CheckedNet, ProxyCheck, TAU_MIN};
 
-/// Proposals of the short search for each network that is chosen: enough that the chosen ones can
-/// lie apart.
-const PROPOSALS: u64 = 3;
 /// Seeds under which the chosen networks are trained, both ways; added to the plan's.
 const SEEDS: std::ops::RangeInclusive<u32> = 1..=2;
 
@@ -88,7 +85,7 @@ pub fn proxy_check(
 /// The plan of the search that finds the networks.
 fn short_search(plan: &Plan, networks: usize) -> Plan {
     Plan {
-        trials: PROPOSALS * networks as u64,
+        trials: ProxyCheck::proposals(networks),
         seconds_max: None,
         finalists: 0,
         early_stop: None,

@@ -15,6 +15,10 @@ use crate::plan::Plan;
 /// proxy-task design).
 pub const TAU_MIN: f64 = 0.65;
 
+/// Proposals of the short search for each network that is chosen: enough that the chosen ones can
+/// lie apart.
+const PROPOSALS: u64 = 3;
+
 /// Resamples of the networks behind the interval.
 const RESAMPLES: usize = 4000;
 
@@ -100,6 +104,11 @@ impl ProxyCheck {
         };
         check.advice = check.advice();
         check
+    }
+
+    /// Proposals of the short search that finds `networks` networks.
+    pub fn proposals(networks: usize) -> u64 {
+        PROPOSALS * networks as u64
     }
 
     /// Whether a search may rest on the short training.

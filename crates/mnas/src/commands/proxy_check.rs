@@ -49,14 +49,14 @@ pub(crate) fn run(args: &ProxyCheckArgs, registry: &Registry, out: Output) -> Co
             plan.data.source,
             plan.space.name,
             plan.device.name,
-            3 * args.networks,
+            ProxyCheck::proposals(args.networks),
             args.networks,
             args.dir.display()
         );
     }
     let env = RunEnv::this_program(images::cache_dir())?;
     let stop = stop_flag();
-    let mut teller = Teller::new(3 * args.networks as u64);
+    let mut teller = Teller::new(ProxyCheck::proposals(args.networks));
     let check = mnas_study::proxy_check(
         &args.dir,
         &plan,
