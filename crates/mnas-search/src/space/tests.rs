@@ -367,7 +367,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn decoding_what_was_encoded_is_the_same_network(seed: u64, which in 0..7usize) {
+    fn decoding_what_was_encoded_is_the_same_network(seed: u64, which in 0..Space::builtin_names().len()) {
         let space = builtin(Space::builtin_names()[which]);
         let spec = space.decode(&random(&space, seed)).unwrap();
         prop_assert_eq!(&spec, &spec.canonical());
