@@ -98,10 +98,11 @@ pub(crate) fn check_on(
     mut rig: Rig<'_>,
     networks: usize,
 ) -> Result<Option<ProxyCheck>, StudyError> {
+    // First, so that a file that can't be used is known before the search.
+    let ledger = Ledger::open(&rig.dir.proxy_check())?;
     if !run_on(rig.reborrow(), None)?.ended {
         return Ok(None);
     }
-    let ledger = Ledger::open(&rig.dir.proxy_check())?;
     let session = Session::open(rig)?;
     let mut check = Check { session, ledger };
     let result = check.course(networks);

@@ -118,3 +118,16 @@ fn a_check_of_another_plan_has_no_place_there() {
         "{found:?}"
     );
 }
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_refused_before_the_search() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("proxy-check.json"), "{}").unwrap();
+    let mut store = fresh();
+    let found = check(folder.path(), &mut store, u64::MAX);
+    assert!(
+        matches!(found, Err(StudyError::OtherCheck { .. })),
+        "{found:?}"
+    );
+    assert_eq!(store.events().len(), 1, "nothing was searched");
+}
