@@ -1,20 +1,23 @@
-//! Dense convolution: patches of a tile of output pixels are laid out as rows of a matrix, a few
-//! rows of the window at a time so that they stay in the second-level cache.
+//! Dense convolution, by one of two methods: patches of a tile of output pixels are laid out as rows
+//! of a matrix, a few rows of the window at a time so that they stay in the second-level cache; or
+//! [`winograd`]'s fewer products, where they pay.
 
 use std::ops::Range;
 
 mod backward;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
-use crate::fused::{ForwardGrid, Rows, SendRight, pack_parallel};
+use crate::fused::{ForwardGrid, Rows, pack_parallel};
 use crate::isa::{Isa, dispatched};
-use crate::product::{Extents, Left, Out, Right, product};
+use crate::product::{Extents, Left, Out, Right, pack, product};
 use crate::simd::{Vector, channel_blocks};
 use crate::source::Moments;
 use crate::stored::{At, Stored, Values, ValuesMut};
 use crate::window::Window;
-use crate::workers::Workers;
+use crate::workers::{Shared, Workers};
+use winograd::Winograd;
 
 pub use backward::dense_backward;
 
@@ -75,16 +78,11 @@ impl DenseShape {
         }
     }
 
-    /// The convolution from one image's output gradient to its input gradient, where it is one and
-    /// takes less time than scattering products under the window: steps of one pixel, few channels
-    /// to sum over, none laid out more than scattered, and vectors of `lanes` mostly full.
-    fn mirrored(&self, lanes: usize) -> Option<DenseShape> {
+    /// The convolution from the output's gradient to the input's, where it is one.
+    fn mirrored(&self) -> Option<DenseShape> {
         let w = &self.window;
-        let full = self.inputs.next_multiple_of(lanes) * 4 <= self.inputs * 5;
-        let pays = w.stride == 1 && full && self.outputs <= self.inputs.min(FEW);
-        pays.then(|| DenseShape {
+        (w.stride == 1).then(|| DenseShape {
             window: Window {
-                images: 1,
                 h: w.out_h,
                 w: w.out_w,
                 before: w.before.map(|b| w.kernel - 1 - b),
@@ -95,6 +93,26 @@ impl DenseShape {
             inputs: self.outputs,
             outputs: self.inputs,
         })
+    }
+
+    /// Packs `weights` of the convolution that this one mirrors, the window turned by half, as the
+    /// right factor of patches.
+    fn pack_mirrored(&self, workers: &mut Workers, weights: &[f32]) {
+        let (isa, lanes) = (workers.isa(), workers.isa().lanes());
+        let (from, to) = (self.inputs, self.outputs);
+        let taps = self.window.kernel * self.window.kernel;
+        let (tap, vectors) = (from * lanes, to.div_ceil(lanes));
+        let mut packed = std::mem::take(&mut workers.packed);
+        let space = Shared::new(packed.at_least(vectors * taps * tap));
+        workers.run(vectors, |v, _| {
+            // SAFETY: tasks own disjoint vectors of columns.
+            let out = unsafe { space.part(v * taps * tap..(v + 1) * taps * tap) };
+            for (t, out) in out.chunks_exact_mut(tap).enumerate() {
+                let weights = &weights[(taps - 1 - t) * to..];
+                pack(isa, weights, (from, to), (taps * to, 1), v..v + 1, out);
+            }
+        });
+        workers.packed = packed;
     }
 
     fn patches_len(&self) -> usize {
@@ -123,41 +141,125 @@ pub fn dense_forward(
     moments: Option<&mut Moments>,
 ) {
     shape.check(x.len(), weights.len());
-    let outputs = shape.outputs;
     let isa = workers.isa();
-    let packed = pack_parallel(
-        workers,
-        weights,
-        (shape.patch(), outputs),
-        (1, shape.patch()),
-    );
-    let right = SendRight(Right::packed(&packed, shape.patch(), outputs, isa.lanes()));
-    let right = &right;
+    let convolution = Convolution::of(shape);
+    convolution.pack(workers, weights, false);
+    let packed = std::mem::take(&mut workers.packed);
     let grid = ForwardGrid {
-        rows: shape.rows(),
-        outputs,
+        rows: convolution.rows(),
+        outputs: shape.outputs,
         bias,
-        space: shape.patches_len(),
+        space: convolution.space(),
     };
-    // SAFETY: products write their rows and columns only; factors are as checked.
+    // SAFETY: the convolution writes its rows and columns only; factors are as checked.
     unsafe {
-        grid.run(workers, out, moments, |rows, columns, patches, out| {
-            let right = right.0.at_column(columns.start, isa.lanes());
-            for lines in shape.groups() {
-                let depth = lines.len() * shape.line();
-                layout(isa, shape, x, rows, &lines, patches);
-                let left = Left::at(patches.as_ptr(), depth, 1);
-                let start = right.start.add(lines.start * shape.line() * right.step);
-                let out = Out {
-                    accumulate: lines.start > 0,
-                    ..out
-                };
-                let e = Extents::new(rows.len(), columns.len(), depth);
-                product(isa, e, left, Right { start, ..right }, out);
-            }
+        grid.run(workers, out, moments, |rows, columns, space, out| {
+            convolution.multiply(isa, x, &packed, (rows, columns), space, out);
         });
     }
     workers.packed = packed;
+}
+
+/// A convolution and the method that computes it.
+#[derive(Clone, Copy)]
+struct Convolution {
+    shape: DenseShape,
+    /// Instead of patches.
+    winograd: Option<Winograd>,
+}
+
+impl Convolution {
+    fn of(shape: &DenseShape) -> Self {
+        let winograd = Winograd::of(shape);
+        let shape = *shape;
+        Self { shape, winograd }
+    }
+
+    /// The convolution from the output's gradient to the input's, where it is one and takes less
+    /// time than scattering products under the window: with few products; or with few channels to
+    /// sum over, none laid out more than scattered, and vectors of `lanes` mostly full.
+    fn mirrored(shape: &DenseShape, lanes: usize) -> Option<Self> {
+        let full = shape.inputs.next_multiple_of(lanes) * 4 <= shape.inputs * 5;
+        let few = full && shape.outputs <= shape.inputs.min(FEW);
+        let mirrored = Self::of(&shape.mirrored()?);
+        (few || mirrored.winograd.is_some()).then_some(mirrored)
+    }
+
+    /// The same of `images` images.
+    fn of_images(&self, images: usize) -> Self {
+        let mut one = *self;
+        one.shape.window.images = images;
+        one
+    }
+
+    /// Output pixels in the tiles that [`Convolution::multiply`] takes.
+    fn rows(&self) -> Rows {
+        match self.winograd {
+            Some(w) => w.rows(),
+            None => self.shape.rows(),
+        }
+    }
+
+    /// Floats of scratch memory of a tile.
+    fn space(&self) -> usize {
+        match self.winograd {
+            Some(w) => w.space(w.rows().tile, self.shape.outputs),
+            None => self.shape.patches_len(),
+        }
+    }
+
+    /// Packs `weights` for the method; where `mirrored`, those of the convolution whose gradient
+    /// this one computes, turned by half.
+    fn pack(&self, workers: &mut Workers, weights: &[f32], mirrored: bool) {
+        match (self.winograd, mirrored) {
+            (Some(w), _) => w.pack(workers, weights, mirrored),
+            (None, true) => self.shape.pack_mirrored(workers, weights),
+            (None, false) => {
+                let extents = (self.shape.patch(), self.shape.outputs);
+                workers.packed = pack_parallel(workers, weights, extents, (1, extents.0));
+            }
+        }
+    }
+
+    /// Output pixels `rows`, one of the tiles, by channels `columns`.
+    ///
+    /// # Safety
+    /// `x` has the shape's values, `packed` is what [`Convolution::pack`] left, `out` holds the
+    /// rows and columns.
+    unsafe fn multiply(
+        &self,
+        isa: Isa,
+        x: Values,
+        packed: &[f32],
+        (rows, columns): (&Range<usize>, &Range<usize>),
+        space: &mut [f32],
+        out: Out,
+    ) {
+        let shape = &self.shape;
+        if let Some(w) = self.winograd {
+            // SAFETY: handed on.
+            return unsafe {
+                w.multiply(isa, x.part(0..x.len()), packed, (rows, columns), space, out)
+            };
+        }
+        let right = Right::packed(packed, shape.patch(), shape.outputs, isa.lanes());
+        let right = right.at_column(columns.start, isa.lanes());
+        for lines in shape.groups() {
+            let depth = lines.len() * shape.line();
+            layout(isa, shape, x, rows, &lines, space);
+            let left = Left::at(space.as_ptr(), depth, 1);
+            let start = right
+                .start
+                .wrapping_add(lines.start * shape.line() * right.step);
+            let out = Out {
+                accumulate: out.accumulate || lines.start > 0,
+                ..out
+            };
+            let e = Extents::new(rows.len(), columns.len(), depth);
+            // SAFETY: the patches are as long as laid out; the rest as the caller vouches.
+            unsafe { product(isa, e, left, Right { start, ..right }, out) };
+        }
+    }
 }
 
 /// Lays out the patches of output pixels `rows` under the window's rows `lines`:

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::{DenseShape, PARTIALS, layout, place};
-use crate::fused::{TASKS, bias_backward, join_partials, upstream_tile};
+use super::winograd::{PLANES, Winograd};
+use super::{Convolution, DenseShape, PARTIALS, layout, place};
+use crate::fused::{TASKS, bias_backward, column_tasks, join_partials, upstream_tile};
 use crate::isa::{Isa, dispatched};
 use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
 use crate::simd::{Vector, channel_blocks};
@@ -12,6 +13,9 @@ use crate::stats::carve;
 use crate::stored::{SharedValues, Values, ValuesMut};
 use crate::tile::{Size, Staged, Tile};
 use crate::workers::{Floats, Shared, Workers, share};
+
+/// Floats of partial weight gradients at the points of Winograd's polynomials.
+const POINTS: usize = 4 * 1024 * 1024;
 
 dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
 
@@ -63,10 +67,10 @@ pub fn dense_backward(
         bias_backward(workers, shape.rows(), upstream, b);
     }
     let fits = (PARTIALS / weights.len()).min(shape.rows().tasks());
-    if fits >= 4 {
-        pass.weights_by_rows(workers, fits, weight_gradient);
-    } else {
-        pass.weights_by_channels(workers, weight_gradient);
+    match Winograd::of(shape) {
+        Some(winograd) => pass.weights_by_squares(workers, winograd, weight_gradient),
+        None if fits >= 4 => pass.weights_by_rows(workers, fits, weight_gradient),
+        None => pass.weights_by_channels(workers, weight_gradient),
     }
     if let Some((out, accumulate)) = input_gradient {
         pass.input(workers, weights, out, accumulate);
@@ -104,6 +108,38 @@ impl Backward<'_> {
             );
         });
         join_partials(workers, &partial[..tasks * values], out);
+        workers.partial = partial;
+    }
+
+    /// Each task sums the gradient of some output channels at the points over its rows.
+    fn weights_by_squares(&self, workers: &mut Workers, winograd: Winograd, out: &mut [f32]) {
+        let (shape, rows) = (self.shape, winograd.rows());
+        let part = PLANES * shape.outputs * shape.inputs;
+        let row_tasks = (POINTS / part).min(winograd.parts()).clamp(1, rows.tasks());
+        let column_tasks = column_tasks(row_tasks, shape.outputs, self.isa.lanes());
+        let mut partial = std::mem::take(&mut workers.partial);
+        let parts = Shared::new(partial.at_least(row_tasks * part));
+        workers.run(row_tasks * column_tasks, |task, scratch| {
+            let (rt, ct) = (task / column_tasks, task % column_tasks);
+            let columns = share(shape.outputs, self.isa.lanes(), ct, column_tasks);
+            let space = winograd.space(rows.tile, columns.len());
+            let [space, gradient] = carve(scratch, [space, rows.tile * columns.len()]);
+            // Tasks own disjoint channels of each point of a part.
+            let sums = (parts.pointer()).wrapping_add(rt * part + columns.start * shape.inputs);
+            for (i, rows) in rows.tiles(rows.of_task(rt, row_tasks)).enumerate() {
+                // SAFETY: rows and columns lie within the checked slices; each part has a tile, as
+                // there are no more parts than tiles.
+                unsafe {
+                    let outputs = shape.outputs;
+                    let g =
+                        upstream_tile(self.isa, outputs, self.upstream, &rows, &columns, gradient);
+                    let x = self.x.part(0..self.x.len());
+                    let to = (sums, i > 0);
+                    winograd.gradient(self.isa, x, g, (&rows, &columns), space, to);
+                }
+            }
+        });
+        winograd.join(workers, &partial[..row_tasks * part], out);
         workers.partial = partial;
     }
 
@@ -175,24 +211,33 @@ impl Backward<'_> {
     fn input(&self, workers: &mut Workers, weights: &[f32], out: ValuesMut, accumulate: bool) {
         let (shape, w) = (self.shape, &self.shape.window);
         assert_eq!(out.len(), self.x.len(), "dense input gradient");
-        let mirrored = shape.mirrored(self.isa.lanes());
-        let mut packed = std::mem::take(&mut workers.packed);
-        match mirrored {
-            Some(_) => self.pack_mirrored(workers, weights, &mut packed),
-            None => self.pack_lines(workers, weights, &mut packed),
-        }
         let image_len = w.h * w.w * shape.inputs;
-        let (target, packed_ref) = (SharedValues::new(out), &packed);
-        let tasks = w.images.min(TASKS);
+        let mirrored = Convolution::mirrored(shape, self.isa.lanes());
+        // Images whose gradients are computed at once.
+        let group = match &mirrored {
+            Some(to) => (to.rows().tile / (w.h * w.w)).max(1),
+            None => 1,
+        };
+        match &mirrored {
+            Some(to) => to.pack(workers, weights, true),
+            None => self.pack_lines(workers, weights),
+        }
+        let packed = std::mem::take(&mut workers.packed);
+        let target = SharedValues::new(out);
+        let groups = w.images.div_ceil(group);
+        let tasks = groups.min(TASKS);
         workers.run(tasks, |task, scratch| {
-            for image in share(w.images, 1, task, tasks) {
-                let image_at = image * image_len..(image + 1) * image_len;
+            for group_index in share(groups, 1, task, tasks) {
+                let first = group_index * group;
+                let images = first..(first + group).min(w.images);
+                let len = images.len() * image_len;
+                let at = first * image_len;
                 // SAFETY: images belong to one task each.
-                let mut dx = unsafe { target.part(image_at) };
-                let (dx, staging) = ((&mut dx, accumulate), target.staging(image_len));
+                let mut dx = unsafe { target.part(at..at + len) };
+                let (dx, staging) = ((&mut dx, accumulate), target.staging(len));
                 match &mirrored {
-                    Some(to) => self.input_mirrored(image, to, packed_ref, dx, staging, scratch),
-                    None => self.input_scattered(image, packed_ref, dx, staging, scratch),
+                    Some(to) => self.input_mirrored(images, to, &packed, dx, staging, scratch),
+                    None => self.input_scattered(first, &packed, dx, staging, scratch),
                 }
             }
         });
@@ -200,10 +245,11 @@ impl Backward<'_> {
     }
 
     /// Each row of the window apart, to be multiplied by output gradients from the left.
-    fn pack_lines(&self, workers: &Workers, weights: &[f32], packed: &mut Floats) {
+    fn pack_lines(&self, workers: &mut Workers, weights: &[f32]) {
         let (shape, lanes) = (self.shape, self.isa.lanes());
         let (kernel, line, outputs) = (shape.window.kernel, shape.line(), shape.outputs);
         let line_len = packed_len(outputs, line, lanes);
+        let mut packed = std::mem::take(&mut workers.packed);
         let space = Shared::new(packed.at_least(kernel * line_len));
         workers.run(kernel, |kh, _| {
             // SAFETY: tasks own disjoint window rows.
@@ -213,46 +259,30 @@ impl Backward<'_> {
             let strides = (shape.patch(), 1);
             pack(self.isa, from, (outputs, line), strides, vectors, out);
         });
+        workers.packed = packed;
     }
 
-    /// The window turned by half, as the right factor of patches of output gradients.
-    fn pack_mirrored(&self, workers: &Workers, weights: &[f32], packed: &mut Floats) {
-        let (shape, lanes) = (self.shape, self.isa.lanes());
-        let (inputs, outputs) = (shape.inputs, shape.outputs);
-        let taps = shape.window.kernel * shape.window.kernel;
-        let (tap, vectors) = (outputs * lanes, inputs.div_ceil(lanes));
-        let space = Shared::new(packed.at_least(vectors * taps * tap));
-        workers.run(vectors, |v, _| {
-            // SAFETY: tasks own disjoint vectors of columns.
-            let out = unsafe { space.part(v * taps * tap..(v + 1) * taps * tap) };
-            for (t, out) in out.chunks_exact_mut(tap).enumerate() {
-                let from = &weights[(taps - 1 - t) * inputs..];
-                let strides = (shape.patch(), 1);
-                pack(self.isa, from, (outputs, inputs), strides, v..v + 1, out);
-            }
-        });
-    }
-
-    /// One image's gradient as the convolution of the output's gradient with the mirrored window.
+    /// The gradient of some images as the convolution of the output's gradient with the mirrored
+    /// window.
     fn input_mirrored(
         &self,
-        image: usize,
-        to: &DenseShape,
+        images: Range<usize>,
+        to: &Convolution,
         packed: &[f32],
         (dx, accumulate): (&mut ValuesMut, bool),
         staging: usize,
         scratch: &mut Floats,
     ) {
-        let (isa, outputs, c) = (self.isa, to.inputs, to.outputs);
-        let pixels = to.window.inputs();
-        let sizes = [to.patches_len(), pixels * outputs, staging];
-        let [patches, gradient, staging] = carve(scratch, sizes);
-        let (size, len) = (Size::new(to.window.outputs(), c), dx.len());
+        let to = to.of_images(images.len());
+        let (isa, outputs, c) = (self.isa, to.shape.inputs, to.shape.outputs);
+        let pixels = to.shape.window.inputs();
+        let [space, gradient, staging] = carve(scratch, [to.space(), pixels * outputs, staging]);
+        let (size, len) = (Size::new(to.shape.window.outputs(), c), dx.len());
         let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
-        let (rows, all) = (image * pixels..(image + 1) * pixels, 0..outputs);
-        let right = Right::packed(packed, to.patch(), c, isa.lanes());
-        // SAFETY: the image's rows lie within the upstream, whose tile has no gaps; products
-        // write rows of the image's own gradient.
+        let image = pixels / images.len();
+        let (rows, all) = (images.start * image..images.end * image, 0..outputs);
+        // SAFETY: the images' rows lie within the upstream, whose tile has no gaps; tiles are rows
+        // of the images' own gradient.
         unsafe {
             if accumulate {
                 staged.fetch(isa, size);
@@ -260,20 +290,13 @@ impl Backward<'_> {
             let g = upstream_tile(isa, outputs, self.upstream, &rows, &all, gradient);
             assert_eq!(g.row, outputs, "upstream tiles of all columns have no gaps");
             let g = Values::F32(std::slice::from_raw_parts(g.start, pixels * outputs));
-            for rows in to.rows().tiles(0..to.window.outputs()) {
-                for lines in to.groups() {
-                    let depth = lines.len() * to.line();
-                    layout(isa, to, g, &rows, &lines, patches);
-                    let out = Out {
-                        start: staged.work.start.add(rows.start * staged.work.row),
-                        row: staged.work.row,
-                        accumulate: accumulate || lines.start > 0,
-                    };
-                    let start = right.start.add(lines.start * to.line() * right.step);
-                    let e = Extents::new(rows.len(), c, depth);
-                    let left = Left::at(patches.as_ptr(), depth, 1);
-                    product(isa, e, left, Right { start, ..right }, out);
-                }
+            for rows in to.rows().tiles(0..size.rows) {
+                let out = Out {
+                    start: staged.work.start.add(rows.start * staged.work.row),
+                    row: staged.work.row,
+                    accumulate,
+                };
+                to.multiply(isa, g, packed, (&rows, &(0..c)), space, out);
             }
             staged.store(isa, size);
         }
