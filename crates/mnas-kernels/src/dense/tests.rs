@@ -98,19 +98,25 @@ fn wide_and_tall() {
     check(window(3, (40, 41), 3, 2), 3, 16, true, false, false);
 }
 
-/// Whether the forward pass and the input's gradient take squares.
-fn squares(w: Window, ci: usize, co: usize) -> bool {
-    let shape = DenseShape {
-        window: w,
-        inputs: ci,
-        outputs: co,
-    };
-    let mirrored = shape.mirrored().and_then(|m| Winograd::of(&m));
-    Winograd::of(&shape).is_some() && mirrored.is_some()
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Windows that Winograd's method takes, padded and not, where it pays and where it doesn't.
+    #[test]
+    fn stepwise_windows_match_double_precision(
+        images in 1usize..6, h in 5usize..26, w in 5usize..26, wide: bool, padded: bool,
+        ci in 12usize..40, co in 12usize..40, normed: bool, accumulate: bool,
+    ) {
+        let kernel = if wide { 5 } else { 3 };
+        let mut window = window(images, (h, w), kernel, 1);
+        if !padded {
+            (window.before, window.out_h, window.out_w) = ([0, 0], h + 1 - kernel, w + 1 - kernel);
+        }
+        check(window, ci, co, normed, false, accumulate);
+    }
 }
 
-/// Squares that end outside of the image, parts of images and several of them, channels that fill
-/// vectors and that don't, windows of 3 and 5, several parts of the weight gradient.
+/// Whole lines of squares of large images, several images at once, squares that end outside of the
+/// image, channels that fill vectors and that don't, several parts of the weights' gradient.
 #[test]
 fn squares_of_pixels() {
     for (images, size, kernel, ci, co, accumulate) in [
@@ -121,8 +127,16 @@ fn squares_of_pixels() {
         (40, (7, 8), 3, 65, 64, false),
         (1, (132, 128), 3, 16, 16, true),
     ] {
-        let w = window(images, size, kernel, 1);
-        assert!(squares(w, ci, co), "{w:?}");
-        check(w, ci, co, kernel == 3, accumulate, accumulate);
+        let shape = DenseShape {
+            window: window(images, size, kernel, 1),
+            inputs: ci,
+            outputs: co,
+        };
+        let mirrored = shape.mirrored().and_then(|m| Winograd::of(&m));
+        assert!(
+            Winograd::of(&shape).is_some() && mirrored.is_some(),
+            "{shape:?}"
+        );
+        check(shape.window, ci, co, kernel == 3, accumulate, accumulate);
     }
 }

@@ -368,7 +368,7 @@ proptest! {
 }
 
 /// Both ways through the pointwise backward pass, rows of the depthwise one that wait over several
-/// steps and images, many tiles of the dense one.
+/// steps and images, many tiles of the dense one and both windows of Winograd's method.
 #[test]
 fn large_shapes() {
     let halves = Halves {
@@ -403,6 +403,8 @@ fn large_shapes() {
     }
     check_dense(window(1, (6, 5), 5, 1), [300, 100], [true, false], halves);
     check_dense(window(3, (40, 41), 3, 2), [3, 16], [true, true], halves);
+    check_dense(window(5, (16, 14), 3, 1), [20, 24], [true, true], halves);
+    check_dense(window(5, (14, 16), 5, 1), [24, 20], [true, false], halves);
 }
 
 const MAPS: [(usize, usize, usize); 4] = [(1, 1, 1), (3, 49, 40), (2, 1000, 17), (5, 4, 480)];
