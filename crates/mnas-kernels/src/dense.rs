@@ -143,7 +143,7 @@ pub fn dense_forward(
     shape.check(x.len(), weights.len());
     let isa = workers.isa();
     let convolution = Convolution::of(shape);
-    convolution.pack(workers, weights, false);
+    convolution.pack(workers, weights);
     let packed = std::mem::take(&mut workers.packed);
     let grid = ForwardGrid {
         rows: convolution.rows(),
@@ -164,32 +164,33 @@ pub fn dense_forward(
 #[derive(Clone, Copy)]
 struct Convolution {
     shape: DenseShape,
+    /// Whether it computes the input's gradient of another, whose weights are packed.
+    mirrored: bool,
     /// Instead of patches.
     winograd: Option<Winograd>,
 }
 
 impl Convolution {
     fn of(shape: &DenseShape) -> Self {
-        let winograd = Winograd::of(shape);
-        let shape = *shape;
-        Self { shape, winograd }
+        Self {
+            shape: *shape,
+            mirrored: false,
+            winograd: Winograd::of(shape),
+        }
     }
 
     /// The convolution from the output's gradient to the input's, where it is one and takes less
-    /// time than scattering products under the window: with few products; or with few channels to
-    /// sum over, none laid out more than scattered, and vectors of `lanes` mostly full.
+    /// time than scattering products under the window: where Winograd's method takes less; or with
+    /// few channels to sum over, none laid out more than scattered, and vectors of `lanes` mostly
+    /// full.
     fn mirrored(shape: &DenseShape, lanes: usize) -> Option<Self> {
         let full = shape.inputs.next_multiple_of(lanes) * 4 <= shape.inputs * 5;
         let few = full && shape.outputs <= shape.inputs.min(FEW);
-        let mirrored = Self::of(&shape.mirrored()?);
-        (few || mirrored.winograd.is_some()).then_some(mirrored)
-    }
-
-    /// The same of `images` images.
-    fn of_images(&self, images: usize) -> Self {
-        let mut one = *self;
-        one.shape.window.images = images;
-        one
+        let to = Self {
+            mirrored: true,
+            ..Self::of(&shape.mirrored()?)
+        };
+        (few || to.winograd.is_some()).then_some(to)
     }
 
     /// Output pixels in the tiles that [`Convolution::multiply`] takes.
@@ -203,16 +204,15 @@ impl Convolution {
     /// Floats of scratch memory of a tile.
     fn space(&self) -> usize {
         match self.winograd {
-            Some(w) => w.space(w.rows().tile, self.shape.outputs),
+            Some(w) => w.space(self.shape.outputs),
             None => self.shape.patches_len(),
         }
     }
 
-    /// Packs `weights` for the method; where `mirrored`, those of the convolution whose gradient
-    /// this one computes, turned by half.
-    fn pack(&self, workers: &mut Workers, weights: &[f32], mirrored: bool) {
-        match (self.winograd, mirrored) {
-            (Some(w), _) => w.pack(workers, weights, mirrored),
+    /// Packs `weights` for the method.
+    fn pack(&self, workers: &mut Workers, weights: &[f32]) {
+        match (self.winograd, self.mirrored) {
+            (Some(w), mirrored) => w.pack(workers, weights, mirrored),
             (None, true) => self.shape.pack_mirrored(workers, weights),
             (None, false) => {
                 let extents = (self.shape.patch(), self.shape.outputs);
@@ -224,7 +224,7 @@ impl Convolution {
     /// Output pixels `rows`, one of the tiles, by channels `columns`.
     ///
     /// # Safety
-    /// `x` has the shape's values, `packed` is what [`Convolution::pack`] left, `out` holds the
+    /// `x` holds the images up to the last row, `rows` is a tile, `packed` is what [`Convolution::pack`] left, `out` holds the
     /// rows and columns.
     unsafe fn multiply(
         &self,
@@ -273,7 +273,8 @@ fn layout(
     out: &mut [f32],
 ) {
     assert!(out.len() >= rows.len() * lines.len() * shape.line());
-    assert_eq!(x.len(), shape.window.inputs() * shape.inputs);
+    let (w, images) = (&shape.window, place(&shape.window, rows.end - 1).0 + 1);
+    assert!(x.len() >= images * w.h * w.w * shape.inputs);
     // SAFETY: sizes as asserted; the window's ranges stay within the image.
     unsafe {
         layout_rows(

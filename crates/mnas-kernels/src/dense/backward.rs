@@ -14,9 +14,6 @@ use crate::stored::{SharedValues, Values, ValuesMut};
 use crate::tile::{Size, Staged, Tile};
 use crate::workers::{Floats, Shared, Workers, share};
 
-/// Floats of partial weight gradients at the points of Winograd's polynomials.
-const POINTS: usize = 4 * 1024 * 1024;
-
 dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
 
 /// `to += from`.
@@ -67,10 +64,12 @@ pub fn dense_backward(
         bias_backward(workers, shape.rows(), upstream, b);
     }
     let fits = (PARTIALS / weights.len()).min(shape.rows().tasks());
-    match Winograd::of(shape) {
-        Some(winograd) => pass.weights_by_squares(workers, winograd, weight_gradient),
-        None if fits >= 4 => pass.weights_by_rows(workers, fits, weight_gradient),
-        None => pass.weights_by_channels(workers, weight_gradient),
+    if let Some(winograd) = Winograd::of(shape) {
+        pass.weights_by_squares(workers, winograd, weight_gradient);
+    } else if fits >= 4 {
+        pass.weights_by_rows(workers, fits, weight_gradient);
+    } else {
+        pass.weights_by_channels(workers, weight_gradient);
     }
     if let Some((out, accumulate)) = input_gradient {
         pass.input(workers, weights, out, accumulate);
@@ -113,29 +112,28 @@ impl Backward<'_> {
 
     /// Each task sums the gradient of some output channels at the points over its rows.
     fn weights_by_squares(&self, workers: &mut Workers, winograd: Winograd, out: &mut [f32]) {
-        let (shape, rows) = (self.shape, winograd.rows());
+        let (isa, shape, rows) = (self.isa, self.shape, winograd.rows());
         let part = PLANES * shape.outputs * shape.inputs;
-        let row_tasks = (POINTS / part).min(winograd.parts()).clamp(1, rows.tasks());
-        let column_tasks = column_tasks(row_tasks, shape.outputs, self.isa.lanes());
+        let row_tasks = winograd.parts();
+        let column_tasks = column_tasks(row_tasks, shape.outputs, isa.lanes());
         let mut partial = std::mem::take(&mut workers.partial);
         let parts = Shared::new(partial.at_least(row_tasks * part));
         workers.run(row_tasks * column_tasks, |task, scratch| {
             let (rt, ct) = (task / column_tasks, task % column_tasks);
-            let columns = share(shape.outputs, self.isa.lanes(), ct, column_tasks);
-            let space = winograd.space(rows.tile, columns.len());
-            let [space, gradient] = carve(scratch, [space, rows.tile * columns.len()]);
-            // Tasks own disjoint channels of each point of a part.
+            let columns = share(shape.outputs, isa.lanes(), ct, column_tasks);
+            let sizes = [winograd.space(columns.len()), rows.tile * columns.len()];
+            let [space, gradient] = carve(scratch, sizes);
             let sums = (parts.pointer()).wrapping_add(rt * part + columns.start * shape.inputs);
             for (i, rows) in rows.tiles(rows.of_task(rt, row_tasks)).enumerate() {
-                // SAFETY: rows and columns lie within the checked slices; each part has a tile, as
-                // there are no more parts than tiles.
+                // SAFETY: rows and columns lie within the checked slices; tasks own disjoint
+                // channels of each point of a part, and each part has a tile, as there are no more
+                // parts than tiles.
                 unsafe {
                     let outputs = shape.outputs;
-                    let g =
-                        upstream_tile(self.isa, outputs, self.upstream, &rows, &columns, gradient);
+                    let g = upstream_tile(isa, outputs, self.upstream, &rows, &columns, gradient);
                     let x = self.x.part(0..self.x.len());
                     let to = (sums, i > 0);
-                    winograd.gradient(self.isa, x, g, (&rows, &columns), space, to);
+                    winograd.gradient(isa, x, g, (&rows, &columns), space, to);
                 }
             }
         });
@@ -207,34 +205,30 @@ impl Backward<'_> {
         }
     }
 
-    /// Gradient of the input, image by image.
+    /// Gradient of the input, some images at a time.
     fn input(&self, workers: &mut Workers, weights: &[f32], out: ValuesMut, accumulate: bool) {
         let (shape, w) = (self.shape, &self.shape.window);
         assert_eq!(out.len(), self.x.len(), "dense input gradient");
         let image_len = w.h * w.w * shape.inputs;
         let mirrored = Convolution::mirrored(shape, self.isa.lanes());
-        // Images whose gradients are computed at once.
-        let group = match &mirrored {
-            Some(to) => (to.rows().tile / (w.h * w.w)).max(1),
-            None => 1,
-        };
         match &mirrored {
-            Some(to) => to.pack(workers, weights, true),
+            Some(to) => to.pack(workers, weights),
             None => self.pack_lines(workers, weights),
         }
+        let squares = mirrored.and_then(|to| to.winograd);
+        let group = squares.map_or(1, |s| (s.rows().tile / (w.h * w.w)).max(1));
         let packed = std::mem::take(&mut workers.packed);
         let target = SharedValues::new(out);
         let groups = w.images.div_ceil(group);
         let tasks = groups.min(TASKS);
         workers.run(tasks, |task, scratch| {
-            for group_index in share(groups, 1, task, tasks) {
-                let first = group_index * group;
+            for first in share(groups, 1, task, tasks).map(|g| g * group) {
                 let images = first..(first + group).min(w.images);
-                let len = images.len() * image_len;
-                let at = first * image_len;
+                let values = images.start * image_len..images.end * image_len;
+                let staging = target.staging(values.len());
                 // SAFETY: images belong to one task each.
-                let mut dx = unsafe { target.part(at..at + len) };
-                let (dx, staging) = ((&mut dx, accumulate), target.staging(len));
+                let mut dx = unsafe { target.part(values) };
+                let dx = (&mut dx, accumulate);
                 match &mirrored {
                     Some(to) => self.input_mirrored(images, to, &packed, dx, staging, scratch),
                     None => self.input_scattered(first, &packed, dx, staging, scratch),
@@ -273,14 +267,13 @@ impl Backward<'_> {
         staging: usize,
         scratch: &mut Floats,
     ) {
-        let to = to.of_images(images.len());
-        let (isa, outputs, c) = (self.isa, to.shape.inputs, to.shape.outputs);
-        let pixels = to.shape.window.inputs();
-        let [space, gradient, staging] = carve(scratch, [to.space(), pixels * outputs, staging]);
-        let (size, len) = (Size::new(to.shape.window.outputs(), c), dx.len());
-        let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
-        let image = pixels / images.len();
+        let (isa, outputs, c) = (self.isa, self.shape.outputs, self.shape.inputs);
+        let image = self.shape.window.out_h * self.shape.window.out_w;
         let (rows, all) = (images.start * image..images.end * image, 0..outputs);
+        let values = rows.len() * outputs;
+        let [space, gradient, staging] = carve(scratch, [to.space(), values, staging]);
+        let (size, len) = (Size::new(dx.len() / c, c), dx.len());
+        let staged = Staged::new(Tile::at(dx.part(0..len), c), size, staging);
         // SAFETY: the images' rows lie within the upstream, whose tile has no gaps; tiles are rows
         // of the images' own gradient.
         unsafe {
@@ -289,7 +282,7 @@ impl Backward<'_> {
             }
             let g = upstream_tile(isa, outputs, self.upstream, &rows, &all, gradient);
             assert_eq!(g.row, outputs, "upstream tiles of all columns have no gaps");
-            let g = Values::F32(std::slice::from_raw_parts(g.start, pixels * outputs));
+            let g = Values::F32(std::slice::from_raw_parts(g.start, values));
             for rows in to.rows().tiles(0..size.rows) {
                 let out = Out {
                     start: staged.work.start.add(rows.start * staged.work.row),

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::depthwise::tests::{taps, window};
-use crate::test_data::{Coming, check_moments, close, double, teams, values};
+use crate::test_data::{Coming, check_moments, close, double, isas, teams, values};
 
 fn check(w: Window, ci: usize, co: usize, normed: bool, bias: bool, accumulate: bool) {
     let shape = DenseShape {
@@ -100,23 +100,24 @@ fn wide_and_tall() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Windows that Winograd's method takes, padded and not, where it pays and where it doesn't.
+    /// Windows that Winograd's method takes, padded above and left or not, where it pays and where it doesn't.
     #[test]
-    fn stepwise_windows_match_double_precision(
-        images in 1usize..6, h in 5usize..26, w in 5usize..26, wide: bool, padded: bool,
+    fn windows_without_strides_match_double_precision(
+        images in 1usize..6, h in 5usize..26, w in 5usize..26, wide: bool, before in [0usize..3, 0usize..3],
         ci in 12usize..40, co in 12usize..40, normed: bool, accumulate: bool,
     ) {
         let kernel = if wide { 5 } else { 3 };
         let mut window = window(images, (h, w), kernel, 1);
-        if !padded {
-            (window.before, window.out_h, window.out_w) = ([0, 0], h + 1 - kernel, w + 1 - kernel);
-        }
+        window.before = before.map(|b| b.min(kernel - 1));
+        let extent = |n: usize, before: usize| n + before + 1 - kernel;
+        (window.out_h, window.out_w) = (extent(h, before[0]), extent(w, before[1]));
         check(window, ci, co, normed, false, accumulate);
     }
 }
 
 /// Whole lines of squares of large images, several images at once, squares that end outside of the
-/// image, channels that fill vectors and that don't, several parts of the weights' gradient.
+/// image, channels that fill vectors and that don't, several parts of the weights' gradient, tasks
+/// that share the output's channels.
 #[test]
 fn squares_of_pixels() {
     for (images, size, kernel, ci, co, accumulate) in [
@@ -126,6 +127,7 @@ fn squares_of_pixels() {
         (2, (36, 38), 5, 19, 48, false),
         (40, (7, 8), 3, 65, 64, false),
         (1, (132, 128), 3, 16, 16, true),
+        (4, (14, 14), 3, 20, 100, true),
     ] {
         let shape = DenseShape {
             window: window(images, size, kernel, 1),
@@ -138,5 +140,60 @@ fn squares_of_pixels() {
             "{shape:?}"
         );
         check(shape.window, ci, co, kernel == 3, accumulate, accumulate);
+    }
+}
+
+/// Parts and columns of the weights' gradient, tiles of several images, a bias.
+#[test]
+fn squares_have_the_same_bits_for_any_number_of_threads() {
+    for (images, size, kernel, ci, co) in [(48, (9, 8), 3, 32, 100), (3, (32, 30), 5, 24, 20)] {
+        let shape = DenseShape {
+            window: window(images, size, kernel, 1),
+            inputs: ci,
+            outputs: co,
+        };
+        assert!(
+            Winograd::of(&shape).is_some_and(|w| w.parts() > 1),
+            "{shape:?}"
+        );
+        let x = values(shape.window.inputs() * ci, 3);
+        let (weights, bias) = (values(shape.weights(), 1), values(co, 2));
+        let coming = Coming::new(shape.window.outputs(), co, true);
+        let run = |isa, threads| {
+            let mut y = vec![f32::NAN; shape.window.outputs() * co];
+            let (mut dw, mut dx) = (vec![f32::NAN; weights.len()], vec![f32::NAN; x.len()]);
+            let mut moments = Moments::new(co);
+            let mut workers = Workers::new(threads, isa).unwrap();
+            Workers::enter(&mut workers, |workers| {
+                let (x, out) = (Values::F32(&x), ValuesMut::F32(&mut y));
+                dense_forward(
+                    workers,
+                    &shape,
+                    x,
+                    &weights,
+                    Some(&bias),
+                    out,
+                    Some(&mut moments),
+                );
+                let to = Some((ValuesMut::F32(&mut dx), false));
+                dense_backward(
+                    workers,
+                    &shape,
+                    x,
+                    &weights,
+                    &coming.upstream(),
+                    &mut dw,
+                    None,
+                    to,
+                );
+            });
+            (y, moments, dw, dx)
+        };
+        for isa in isas() {
+            let one = run(isa, 1);
+            for threads in [2, 5] {
+                assert!(run(isa, threads) == one, "{threads} threads");
+            }
+        }
     }
 }

@@ -22,10 +22,16 @@ use transform::{SIDE, output_gradients, outputs, pixels, weight_gradients, weigh
 
 /// Products per square and pair of channels.
 pub(super) const PLANES: usize = SIDE * SIDE;
-/// Floats of squares and of their products that are worked on at once.
+/// Floats of squares and of their products that are worked on at once: half of a second-level cache.
 const BLOCK: usize = 256 * 1024;
+/// Squares of a tile from which a product of matrices runs well.
+const FEWEST: usize = 32;
 /// Squares whose products take as long as transforming the weights.
 const WEIGHTS: usize = 64;
+/// Most floats of weights at the points, which several passes over memory take.
+const MOST_WEIGHTS: usize = 6 * 1024 * 1024;
+/// Most floats of partial gradients of the weights at the points, where there are several.
+const PARTIALS: usize = 2 * 1024 * 1024;
 
 /// How a convolution is cut into squares.
 #[derive(Debug, Clone, Copy)]
@@ -67,20 +73,21 @@ impl Planes {
 }
 
 impl Winograd {
-    /// Where it takes less time than the products that it saves.
+    /// Where it takes less time than patches: steps of one pixel, channels that fill most of a
+    /// vector, two thirds of the products at most. An image alone may be computed by patches where
+    /// many are by squares.
     pub(super) fn of(shape: &DenseShape) -> Option<Self> {
-        let (w, wino) = (&shape.window, Self { shape: *shape });
+        let (w, winograd) = (&shape.window, Self { shape: *shape });
         let fits = w.stride == 1 && matches!(w.kernel, 3 | 5);
-        if !fits || shape.inputs < 16 || shape.outputs < 16 {
+        if !fits || shape.inputs.min(shape.outputs) < 16 {
             return None;
         }
-        let squares = w.images * wino.squares_of_image();
-        let (products, instead) = (
-            (squares + WEIGHTS) * PLANES,
-            w.outputs() * w.kernel * w.kernel,
-        );
-        let small = wino.space(wino.rows().tile, shape.outputs) <= 4 * BLOCK;
-        (3 * products <= 2 * instead && small).then_some(wino)
+        let products = (winograd.all_squares() + WEIGHTS) * PLANES;
+        let fewer = 3 * products <= 2 * w.outputs() * w.kernel * w.kernel;
+        // Images that aren't whole lines of squares can't be cut.
+        let small = winograd.space(shape.outputs) <= 4 * BLOCK
+            && PLANES * shape.inputs * shape.outputs <= MOST_WEIGHTS;
+        (fewer && small).then_some(winograd)
     }
 
     /// Side of a square of output pixels.
@@ -88,16 +95,23 @@ impl Winograd {
         SIDE + 1 - self.shape.window.kernel
     }
 
-    fn squares_of_image(&self) -> usize {
+    /// Squares of one line of an image, and lines.
+    fn lines(&self) -> (usize, usize) {
         let (w, m) = (&self.shape.window, self.step());
-        w.out_h.div_ceil(m) * w.out_w.div_ceil(m)
+        (w.out_w.div_ceil(m), w.out_h.div_ceil(m))
+    }
+
+    fn all_squares(&self) -> usize {
+        let (line, lines) = self.lines();
+        self.shape.window.images * lines * line
     }
 
     /// Output pixels cut into whole lines of squares of an image, or into whole images.
     pub(super) fn rows(&self) -> Rows {
         let (w, m) = (&self.shape.window, self.step());
-        let wanted = (BLOCK / (PLANES * (self.shape.inputs + self.shape.outputs))).max(16);
-        let (lines, line) = (w.out_h.div_ceil(m), w.out_w.div_ceil(m));
+        let (line, lines) = self.lines();
+        let cached = BLOCK / (PLANES * (self.shape.inputs + self.shape.outputs));
+        let wanted = cached.min((self.all_squares() / TASKS).max(FEWEST)).max(16);
         let tile = if w.out_h.is_multiple_of(m) && lines * line > wanted {
             let whole = |n: &usize| lines.is_multiple_of(*n) && n * line <= wanted;
             (1..lines).rev().find(whole).unwrap_or(1) * m * w.out_w
@@ -121,18 +135,34 @@ impl Winograd {
             .flat_map(move |(image, o)| (0..w.out_w).step_by(m).map(move |q| [image, o, q]))
     }
 
+    /// How many squares these are.
     fn squares(&self, rows: &Range<usize>) -> usize {
-        let (w, m) = (&self.shape.window, self.step());
-        let lines = rows.len() / w.out_w;
-        let images = lines / w.out_h;
-        (images * w.out_h.div_ceil(m) + lines % w.out_h / m) * w.out_w.div_ceil(m)
+        let (line, lines) = self.lines();
+        let height = rows.len() / self.shape.window.out_w;
+        let (images, rest) = (
+            height / self.shape.window.out_h,
+            height % self.shape.window.out_h,
+        );
+        (images * lines + rest / self.step()) * line
     }
 
-    /// Floats of scratch memory for `rows` output pixels of `columns` channels.
-    pub(super) fn space(&self, rows: usize, columns: usize) -> usize {
-        let squares = self.squares(&(0..rows));
+    /// Floats of scratch memory of a tile of `columns` channels.
+    pub(super) fn space(&self, columns: usize) -> usize {
+        let squares = self.squares(&(0..self.rows().tile));
         let both = [self.shape.inputs, columns].map(|c| Planes::plane(squares, c));
         PLANES * both.iter().sum::<usize>()
+    }
+
+    /// Cuts scratch memory into the planes of the input and those of `columns` channels.
+    fn planes(&self, rows: &Range<usize>, columns: usize, space: &mut [f32]) -> [Planes; 2] {
+        let squares = self.squares(rows);
+        debug_assert_eq!(squares, self.places(rows).count(), "rows are a tile");
+        let inputs = PLANES * Planes::plane(squares, self.shape.inputs);
+        let (first, second) = space.split_at_mut(inputs);
+        [
+            Planes::new(first, squares, self.shape.inputs),
+            Planes::new(second, squares, columns),
+        ]
     }
 
     /// Packs the weights at the points; of the convolution that this one mirrors, the window turned
@@ -140,9 +170,12 @@ impl Winograd {
     pub(super) fn pack(&self, workers: &mut Workers, from: &[f32], mirrored: bool) {
         let isa = workers.isa();
         let (k, n) = (self.shape.inputs, self.shape.outputs);
-        let (outputs, strides) = if mirrored { (k, (n, 1)) } else { (n, (1, k)) };
+        let ([inputs, outputs], strides) = match mirrored {
+            true => ([n, k], (n, 1)),
+            false => ([k, n], (1, k)),
+        };
         let shape = DenseShape {
-            inputs: k * n / outputs,
+            inputs,
             outputs,
             ..self.shape
         };
@@ -179,15 +212,22 @@ impl Winograd {
         (workers.between, workers.packed) = (between, packed);
     }
 
-    /// Parts of the sum over squares that pay for being joined.
+    /// Parts of the sum over squares that pay for being joined: a tile each at least.
     pub(super) fn parts(&self) -> usize {
-        self.shape.window.images * self.squares_of_image() / (8 * WEIGHTS)
+        let fit = PARTIALS / (PLANES * self.shape.outputs * self.shape.inputs);
+        fit.min(self.all_squares() / (2 * WEIGHTS))
+            .clamp(1, self.rows().tasks())
     }
 
     /// The gradient of the weights from the sum of `parts`, each the gradient at the points.
     pub(super) fn join(&self, workers: &Workers, parts: &[f32], out: &mut [f32]) {
         let shape = &self.shape;
-        assert!(out.len() == shape.weights(), "dense weight gradient");
+        let part = PLANES * shape.outputs * shape.inputs;
+        assert!(
+            !parts.is_empty() && parts.len().is_multiple_of(part),
+            "partial gradients"
+        );
+        assert_eq!(out.len(), shape.weights(), "dense weight gradient");
         let target = Shared::new(out);
         let tasks = (parts.len() / (32 * 1024)).clamp(1, TASKS);
         workers.run(tasks, |task, _| {
@@ -197,11 +237,12 @@ impl Winograd {
         });
     }
 
-    /// Output pixels `rows` by channels `columns` of the convolution of `x` with `packed` weights.
+    /// Output pixels `rows`, one of the tiles of [`Winograd::rows`], by channels `columns` of the
+    /// convolution of `x` with `packed` weights.
     ///
     /// # Safety
-    /// `x` holds the images, `packed` is what [`Winograd::pack`] left, `out` holds the rows and
-    /// columns.
+    /// `x` holds the images up to the last row; `rows` is a tile; `packed` is what
+    /// [`Winograd::pack`] left; `out` holds the rows and columns.
     pub(super) unsafe fn multiply(
         &self,
         isa: Isa,
@@ -212,15 +253,13 @@ impl Winograd {
         out: Out,
     ) {
         let (squares, inputs, width) = (self.squares(rows), self.shape.inputs, columns.len());
-        let (first, second) = space.split_at_mut(PLANES * Planes::plane(squares, inputs));
-        let data = Planes::new(first, squares, inputs);
-        let products = Planes::new(second, squares, width);
-        let packed_len = packed_len(inputs, self.shape.outputs, isa.lanes());
-        let packed = packed.chunks_exact(packed_len).take(PLANES);
+        let [data, products] = self.planes(rows, width, space);
+        let len = packed_len(inputs, self.shape.outputs, isa.lanes());
+        assert!(packed.len() >= PLANES * len, "packed weights");
         // SAFETY: planes hold the squares; the rest as the caller vouches.
         unsafe {
             pixels(isa, self, x, rows, data);
-            for (p, packed) in packed.enumerate() {
+            for (p, packed) in packed.chunks_exact(len).take(PLANES).enumerate() {
                 let right = Right::packed(packed, inputs, self.shape.outputs, isa.lanes());
                 let right = right.at_column(columns.start, isa.lanes());
                 let out = Out {
@@ -236,12 +275,13 @@ impl Winograd {
     }
 
     /// Adds to `sums` (or writes, unless `accumulate`) the gradient of output channels `columns` of
-    /// the transformed weights over output pixels `rows`, `g` being the output's gradient there.
-    /// `sums` starts at the first of the channels of the first point, `[point][channel][input]`.
+    /// the transformed weights over output pixels `rows`, one of the tiles of [`Winograd::rows`],
+    /// `g` being the output's gradient there. `sums` starts at the first of the channels of the
+    /// first point, `[point][channel][input]`.
     ///
     /// # Safety
-    /// `x` holds the images, `g` the rows and columns, and both are as the shape says; `sums`
-    /// holds the points.
+    /// `x` holds the images up to the last row; `rows` is a tile; `g` holds the rows and columns,
+    /// `sums` the points.
     pub(super) unsafe fn gradient(
         &self,
         isa: Isa,
@@ -252,9 +292,7 @@ impl Winograd {
         (sums, accumulate): (*mut f32, bool),
     ) {
         let (squares, inputs, width) = (self.squares(rows), self.shape.inputs, columns.len());
-        let (first, second) = space.split_at_mut(PLANES * Planes::plane(squares, inputs));
-        let data = Planes::new(first, squares, inputs);
-        let gradients = Planes::new(second, squares, width);
+        let [data, gradients] = self.planes(rows, width, space);
         // SAFETY: planes hold the squares; the rest as the caller vouches.
         unsafe {
             pixels(isa, self, x, rows, data);

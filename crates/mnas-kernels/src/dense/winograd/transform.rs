@@ -15,20 +15,20 @@ pub(super) const SIDE: usize = 6;
 /// The points are 0, ±`POINTS[0]`, ±`POINTS[1]` and infinity. Exact in binary, and of the pairs
 /// tried ({1, 2}, {5/8, 3/2}, {√½, √2} and others) those whose outputs are the most accurate.
 const POINTS: [f32; 2] = [0.75, 1.5];
-const SQUARES: [f32; 2] = [POINTS[0] * POINTS[0], POINTS[1] * POINTS[1]];
-/// What the values of a window's polynomial are divided by: `Π (p - q)` over the other points.
+const SQUARED: [f32; 2] = [POINTS[0] * POINTS[0], POINTS[1] * POINTS[1]];
+/// What the values of a window's polynomial are multiplied by: `1 / Π (p - q)` over the other points.
 const FACTORS: [f32; SIDE] = {
-    let [a, b] = SQUARES;
+    let [a, b] = SQUARED;
     let (near, far) = (0.5 / (a * (a - b)), 0.5 / (b * (b - a)));
     [1.0 / (a * b), near, near, far, far, 1.0]
 };
 
-dispatched!(pub(super) unsafe fn pixels = pixels_v(w: &Winograd, x: At, rows: &Range<usize>, to: Planes));
+dispatched!(pub(super) unsafe fn pixels = pixels_v(winograd: &Winograd, x: At, rows: &Range<usize>, to: Planes));
 dispatched!(pub(super) unsafe fn outputs = outputs_v(
-    w: &Winograd, from: Planes, rows: &Range<usize>, width: usize, out: Out,
+    winograd: &Winograd, from: Planes, rows: &Range<usize>, width: usize, out: Out,
 ));
 dispatched!(pub(super) unsafe fn output_gradients = output_gradients_v(
-    w: &Winograd, g: Tile<*const f32>, rows: &Range<usize>, to: Planes,
+    winograd: &Winograd, g: Tile<*const f32>, rows: &Range<usize>, to: Planes,
 ));
 dispatched!(pub(super) unsafe fn weights = weights_v(
     shape: &DenseShape, weights: *const f32, mirrored: bool, outputs: &Range<usize>, to: *mut f32,
@@ -36,6 +36,16 @@ dispatched!(pub(super) unsafe fn weights = weights_v(
 dispatched!(pub(super) unsafe fn weight_gradients = weight_gradients_v(
     shape: &DenseShape, parts: &[f32], outputs: &Range<usize>, to: *mut f32,
 ));
+
+/// Calls `$f::<V, N>(..)` with the size `N` that belongs to the window's side.
+macro_rules! sized {
+    ($kernel:expr, 3 => $three:literal, 5 => $five:literal, $f:ident::<$V:ident, _>($($arg:expr),*)) => {
+        match $kernel {
+            3 => $f::<$V, $three>($($arg),*),
+            _ => $f::<$V, $five>($($arg),*),
+        }
+    };
+}
 
 /// `even + p odd` and `even - p odd`.
 ///
@@ -58,7 +68,7 @@ unsafe fn pair<V: Vector>(p: f32, even: V, odd: V) -> [V; 2] {
 /// `V`'s instruction set must be available.
 #[inline(always)]
 unsafe fn from_pixels<V: Vector>(d: [V; SIDE]) -> [V; SIDE] {
-    let [a, b] = SQUARES;
+    let [a, b] = SQUARED;
     // SAFETY: the caller has the instruction set.
     unsafe {
         let (a_minus, b_minus) = (V::splat(-a), V::splat(-b));
@@ -89,7 +99,7 @@ unsafe fn evaluate<V: Vector, const N: usize>(c: [V; N]) -> [V; SIDE] {
     unsafe {
         let mut values = [c[0]; SIDE];
         for i in 0..POINTS.len() {
-            let square = V::splat(SQUARES[i]);
+            let square = V::splat(SQUARED[i]);
             // Horner's rule over even and over odd powers.
             let mut halves = [V::zero(); 2];
             for j in (0..N).rev() {
@@ -159,12 +169,12 @@ macro_rules! both_sides {
 /// # Safety
 /// `x` must hold the images, `to` the squares of `rows`.
 #[inline(always)]
-unsafe fn pixels_v<V: Vector>(w: &Winograd, x: At, rows: &Range<usize>, to: Planes) {
+unsafe fn pixels_v<V: Vector>(winograd: &Winograd, x: At, rows: &Range<usize>, to: Planes) {
     // SAFETY: handed on.
     unsafe {
         match x {
-            At::F32(x) => pixels_f::<V, _>(w, x, rows, to),
-            At::Bf16(x) => pixels_f::<V, _>(w, x, rows, to),
+            At::F32(x) => pixels_f::<V, _>(winograd, x, rows, to),
+            At::Bf16(x) => pixels_f::<V, _>(winograd, x, rows, to),
         }
     }
 }
@@ -173,22 +183,22 @@ unsafe fn pixels_v<V: Vector>(w: &Winograd, x: At, rows: &Range<usize>, to: Plan
 /// As [`pixels_v`].
 #[inline(always)]
 unsafe fn pixels_f<V: Vector, X: Stored>(
-    wino: &Winograd,
+    winograd: &Winograd,
     x: *const X,
     rows: &Range<usize>,
     to: Planes,
 ) {
-    let (w, c) = (&wino.shape.window, wino.shape.inputs);
+    let (w, c) = (&winograd.shape.window, winograd.shape.inputs);
     // Rows or columns of a square that lie in the image.
     let meet = |at: usize, before: usize, extent: usize| {
         let end = (extent + before).saturating_sub(at).min(SIDE);
         before.saturating_sub(at).min(end)..end
     };
-    for (t, [image, o, q]) in wino.places(rows).enumerate() {
+    for (t, [image, o, q]) in winograd.places(rows).enumerate() {
         let (ys, xs) = (meet(o, w.before[0], w.h), meet(q, w.before[1], w.w));
-        let first = (image * w.h + o) * w.w + q;
-        let first = x.wrapping_add(first * c);
-        let first = first.wrapping_sub((w.before[0] * w.w + w.before[1]) * c);
+        let pixel = (image * w.h + o) * w.w + q;
+        let padding = w.before[0] * w.w + w.before[1];
+        let first = x.wrapping_add(pixel * c).wrapping_sub(padding * c);
         let from = Square::<X, SIDE>::new(first, (w.w * c, c), ys, xs);
         let to_t = to.start.wrapping_add(t * to.row);
         // SAFETY: pixels within the ranges lie in the image; blocks stay within the channels.
@@ -206,11 +216,15 @@ unsafe fn pixels_f<V: Vector, X: Stored>(
     }
 }
 
+/// What lies outside of an image.
+static ZEROS: [f32; 16] = [0.0; 16];
+
 /// Where the pixels of a square begin: those outside of the image lie at zeros, whatever the
 /// channel.
 struct Square<X, const N: usize> {
     start: [[*const X; N]; N],
-    channels: [[usize; N]; N],
+    /// Takes a channel to its place: all ones, or none at zeros.
+    mask: [[usize; N]; N],
 }
 
 impl<X: Stored, const N: usize> Square<X, N> {
@@ -223,15 +237,14 @@ impl<X: Stored, const N: usize> Square<X, N> {
         ys: Range<usize>,
         xs: Range<usize>,
     ) -> Self {
-        static ZEROS: [f32; 16] = [0.0; 16];
         let mut square = Self {
             start: [[ZEROS.as_ptr().cast(); N]; N],
-            channels: [[0; N]; N],
+            mask: [[0; N]; N],
         };
         for i in ys {
             for k in xs.clone() {
                 square.start[i][k] = first.wrapping_add(i * row + k * column);
-                square.channels[i][k] = usize::MAX;
+                square.mask[i][k] = usize::MAX;
             }
         }
         square
@@ -243,8 +256,9 @@ impl<X: Stored, const N: usize> Square<X, N> {
     /// As [`Vector::get`], where the pixel lies in the image.
     #[inline(always)]
     unsafe fn get<V: Vector, const FULL: bool>(&self, i: usize, k: usize, j: usize, n: usize) -> V {
+        const { assert!(V::LEN <= ZEROS.len()) };
         // SAFETY: handed on; there are as many zeros as a vector has lanes.
-        unsafe { X::get::<V, FULL>(self.start[i][k].add(j & self.channels[i][k]), n) }
+        unsafe { X::get::<V, FULL>(self.start[i][k].add(j & self.mask[i][k]), n) }
     }
 }
 
@@ -254,7 +268,7 @@ impl<X: Stored, const N: usize> Square<X, N> {
 /// `from` must hold the squares of `rows` by `width` channels, `out` the output pixels.
 #[inline(always)]
 unsafe fn outputs_v<V: Vector>(
-    wino: &Winograd,
+    winograd: &Winograd,
     from: Planes,
     rows: &Range<usize>,
     width: usize,
@@ -262,10 +276,7 @@ unsafe fn outputs_v<V: Vector>(
 ) {
     // SAFETY: handed on.
     unsafe {
-        match wino.shape.window.kernel {
-            3 => outputs_n::<V, 4>(wino, from, rows, width, out),
-            _ => outputs_n::<V, 2>(wino, from, rows, width, out),
-        }
+        sized!(winograd.shape.window.kernel, 3 => 4, 5 => 2, outputs_n::<V, _>(winograd, from, rows, width, out));
     }
 }
 
@@ -273,14 +284,14 @@ unsafe fn outputs_v<V: Vector>(
 /// As [`outputs_v`], with `N` the step.
 #[inline(always)]
 unsafe fn outputs_n<V: Vector, const N: usize>(
-    wino: &Winograd,
+    winograd: &Winograd,
     from: Planes,
     rows: &Range<usize>,
     width: usize,
     out: Out,
 ) {
-    let w = &wino.shape.window;
-    for (t, [image, o, q]) in wino.places(rows).enumerate() {
+    let w = &winograd.shape.window;
+    for (t, [image, o, q]) in winograd.places(rows).enumerate() {
         let from_t = from.start.wrapping_add(t * from.row).cast_const();
         let first = (image * w.out_h + o) * w.out_w + q - rows.start;
         let (ys, xs) = (w.out_h - o, w.out_w - q);
@@ -311,17 +322,14 @@ unsafe fn outputs_n<V: Vector, const N: usize>(
 /// `g` must hold the rows by `to.row` channels, `to` the squares of `rows`.
 #[inline(always)]
 unsafe fn output_gradients_v<V: Vector>(
-    wino: &Winograd,
+    winograd: &Winograd,
     g: Tile<*const f32>,
     rows: &Range<usize>,
     to: Planes,
 ) {
     // SAFETY: handed on.
     unsafe {
-        match wino.shape.window.kernel {
-            3 => output_gradients_n::<V, 4>(wino, g, rows, to),
-            _ => output_gradients_n::<V, 2>(wino, g, rows, to),
-        }
+        sized!(winograd.shape.window.kernel, 3 => 4, 5 => 2, output_gradients_n::<V, _>(winograd, g, rows, to));
     }
 }
 
@@ -329,17 +337,17 @@ unsafe fn output_gradients_v<V: Vector>(
 /// As [`output_gradients_v`], with `N` the step.
 #[inline(always)]
 unsafe fn output_gradients_n<V: Vector, const N: usize>(
-    wino: &Winograd,
+    winograd: &Winograd,
     g: Tile<*const f32>,
     rows: &Range<usize>,
     to: Planes,
 ) {
-    let w = &wino.shape.window;
-    for (t, [image, o, q]) in wino.places(rows).enumerate() {
+    let w = &winograd.shape.window;
+    for (t, [image, o, q]) in winograd.places(rows).enumerate() {
         let to_t = to.start.wrapping_add(t * to.row);
-        let first = (image * w.out_h + o) * w.out_w + q - rows.start;
+        let pixel = (image * w.out_h + o) * w.out_w + q - rows.start;
         let (ys, xs) = (0..N.min(w.out_h - o), 0..N.min(w.out_w - q));
-        let first = g.start.wrapping_add(first * g.row);
+        let first = g.start.wrapping_add(pixel * g.row);
         let from = Square::<f32, N>::new(first, (w.out_w * g.row, g.row), ys, xs);
         // SAFETY: blocks stay within the width, pixels within the image.
         unsafe {
@@ -371,10 +379,7 @@ unsafe fn weights_v<V: Vector>(
 ) {
     // SAFETY: handed on.
     unsafe {
-        match shape.window.kernel {
-            3 => weights_n::<V, 3>(shape, weights, mirrored, outputs, to),
-            _ => weights_n::<V, 5>(shape, weights, mirrored, outputs, to),
-        }
+        sized!(shape.window.kernel, 3 => 3, 5 => 5, weights_n::<V, _>(shape, weights, mirrored, outputs, to));
     }
 }
 
@@ -427,10 +432,7 @@ unsafe fn weight_gradients_v<V: Vector>(
 ) {
     // SAFETY: handed on.
     unsafe {
-        match shape.window.kernel {
-            3 => weight_gradients_n::<V, 3>(shape, parts, outputs, to),
-            _ => weight_gradients_n::<V, 5>(shape, parts, outputs, to),
-        }
+        sized!(shape.window.kernel, 3 => 3, 5 => 5, weight_gradients_n::<V, _>(shape, parts, outputs, to));
     }
 }
 
