@@ -19,18 +19,16 @@ use std::path::Path;
 use mnas_net::cost;
 use mnas_search::{Study, Trial};
 
-use crate::clock::SystemClock;
 use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::evaluate;
 use crate::job::{Job, JobId, JobOutput, TrainJob};
 use crate::plan::Plan;
-use crate::run::{Rig, RunEnv, assemble, create, lead, run_on};
+use crate::run::{Rig, RunEnv, create, run_on, with_rig};
 use crate::session::{Flow, JobEnd, Session, Work};
 use crate::stop::Stop;
 use crate::store::StoreError;
 use crate::update::Update;
-use crate::view;
 
 use ledger::{Ledger, Run, RunKey};
 pub use result::{CheckedNet, ProxyCheck, TAU_MIN};
@@ -51,35 +49,24 @@ pub fn proxy_check(
     stop: &Stop,
     observer: &mut dyn FnMut(&Update),
 ) -> Result<Option<ProxyCheck>, StudyError> {
-    let dir = StudyDir::new(&std::path::absolute(dir).unwrap_or_else(|_| dir.into()));
+    let dir = StudyDir::new(dir);
     let plan = short_search(plan, networks);
     match create(dir.path(), &plan) {
         Ok(()) | Err(StudyError::Store(StoreError::Exists { .. })) => {}
         Err(error) => return Err(error),
     }
-    let Some(mut lead) = lead(&dir, stop, observer)? else {
-        return Ok(None);
-    };
-    let events = lead.store.read_from(1)?;
-    let stored = view::plan(&view::fold(&events)?)?;
     // How many trainings run side by side changes nothing.
     let workers = plan.workers;
-    if (Plan { workers, ..stored }) != plan {
-        let path = dir.path().into();
-        return Err(StudyError::OtherCheck { path });
-    }
-    let mut executor = assemble::executor(&plan, env, &dir, &events[0])?;
-    drop(events);
-    let rig = Rig {
-        store: &mut *lead.store,
-        executor: &mut *executor,
-        clock: &SystemClock,
-        dir,
-        cache_dir: env.cache_dir.clone(),
-        stop,
-        observer,
+    let same = |stored: Plan| match (Plan { workers, ..stored }) == plan {
+        true => Ok(plan),
+        false => Err(StudyError::OtherCheck {
+            path: dir.path().into(),
+        }),
     };
-    check_on(rig, networks)
+    let check = with_rig(&dir, env, (stop, observer), same, |rig| {
+        check_on(rig, networks)
+    });
+    Ok(check?.flatten())
 }
 
 /// The plan of the search that finds the networks.

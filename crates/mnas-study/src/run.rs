@@ -9,7 +9,6 @@ use crate::dir::StudyDir;
 use crate::error::StudyError;
 use crate::executor::Executor;
 use crate::finals;
-#[cfg(not(feature = "postgres"))]
 use crate::plan::Plan;
 use crate::search;
 use crate::session::{Flow, Session};
@@ -28,7 +27,6 @@ mod tests;
 #[cfg(feature = "postgres")]
 pub use database::create_in_database;
 pub use lead::create;
-pub(crate) use lead::lead;
 #[cfg(test)]
 pub(crate) use lead::started;
 
@@ -146,14 +144,37 @@ pub fn run(
     stop: &Stop,
     observer: &mut dyn FnMut(&Update),
 ) -> Result<Summary, StudyError> {
+    let dir = StudyDir::new(dir);
+    match with_rig(&dir, env, (stop, observer), Ok, |rig| {
+        run_on(rig, env.extend)
+    })? {
+        Some(summary) => Ok(summary),
+        None => {
+            let study = view::load(dir.path())?;
+            Ok(summary(&study, 0.0, Some("stopped while standing by")))
+        }
+    }
+}
+
+/// Lets `act` work on a study with the real store, executor and clock; `adjust` takes the stored plan
+/// and says which one the executor follows. `None` where it was stopped while standing by.
+///
+/// # Errors
+/// [`StudyError`]; those of `adjust` and `act`.
+pub(crate) fn with_rig<R>(
+    dir: &StudyDir,
+    env: &RunEnv,
+    (stop, observer): (&Stop, &mut dyn FnMut(&Update)),
+    adjust: impl FnOnce(Plan) -> Result<Plan, StudyError>,
+    act: impl FnOnce(Rig<'_>) -> Result<R, StudyError>,
+) -> Result<Option<R>, StudyError> {
     // Workers on other machines don't start where this program did.
-    let dir = StudyDir::new(&std::path::absolute(dir).unwrap_or_else(|_| dir.into()));
+    let dir = StudyDir::new(&std::path::absolute(dir.path()).unwrap_or_else(|_| dir.path().into()));
     let Some(mut lead) = lead::lead(&dir, stop, observer)? else {
-        let study = view::load(dir.path())?;
-        return Ok(summary(&study, 0.0, Some("stopped while standing by")));
+        return Ok(None);
     };
     let events = lead.store.read_from(1)?;
-    let plan = view::plan(&view::fold(&events)?)?;
+    let plan = adjust(view::plan(&view::fold(&events)?)?)?;
     let mut executor = assemble::executor(&plan, env, &dir, &events[0])?;
     drop(events);
     let rig = Rig {
@@ -165,7 +186,7 @@ pub fn run(
         stop,
         observer,
     };
-    run_on(rig, env.extend)
+    act(rig).map(Some)
 }
 
 /// As [`run`], on seams of one's own. The caller sees to it that no other run writes to the store.

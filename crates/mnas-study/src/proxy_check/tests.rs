@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::pick::spread;
 use super::*;
+use crate::clock::SystemClock;
 use crate::evaluate::Evaluator;
 use crate::executor::InProcess;
 use crate::fakes::{Formula, plan};
