@@ -224,8 +224,8 @@ impl Convolution {
     /// Output pixels `rows`, one of the tiles, by channels `columns`.
     ///
     /// # Safety
-    /// `x` holds the images up to the last row, `rows` is a tile, `packed` is what [`Convolution::pack`] left, `out` holds the
-    /// rows and columns.
+    /// `x` holds the images up to the last row, `rows` is a tile, `packed` is what
+    /// [`Convolution::pack`] left, `out` holds the rows and columns.
     unsafe fn multiply(
         &self,
         isa: Isa,

@@ -12,8 +12,9 @@ use crate::tile::Tile;
 
 /// Side of a square of input pixels.
 pub(super) const SIDE: usize = 6;
-/// The points are 0, ±`POINTS[0]`, ±`POINTS[1]` and infinity. Exact in binary, and of the pairs
-/// tried ({1, 2}, {5/8, 3/2}, {√½, √2} and others) those whose outputs are the most accurate.
+/// The points are 0, ±`POINTS[0]`, ±`POINTS[1]` and infinity. Their squares are exact in binary, and
+/// of the pairs tried no other was clearly more accurate ({√½, √2} and {5/8, 3/2} are about as good);
+/// {1, 2} has more than twice the error (`docs/decisions/0008-fewer-products.md`).
 const POINTS: [f32; 2] = [0.75, 1.5];
 const SQUARED: [f32; 2] = [POINTS[0] * POINTS[0], POINTS[1] * POINTS[1]];
 /// What the values of a window's polynomial are multiplied by: `1 / Π (p - q)` over the other points.
