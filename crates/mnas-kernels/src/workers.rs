@@ -138,7 +138,7 @@ pub struct Workers {
     pub(crate) sums: Vec<f64>,
     /// Packed weights.
     pub(crate) packed: Floats,
-    /// Whole tensors between two phases of one kernel.
+    /// What one phase of a kernel leaves to the next.
     pub(crate) between: Floats,
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::winograd::{PLANES, Winograd};
 use super::{Convolution, DenseShape, PARTIALS, layout, place};
-use crate::fused::{TASKS, bias_backward, column_tasks, join_partials, upstream_tile};
+use crate::fused::{TASKS, bias_backward, join_partials, upstream_tile};
 use crate::isa::{Isa, dispatched};
 use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
 use crate::simd::{Vector, channel_blocks};
@@ -110,35 +110,39 @@ impl Backward<'_> {
         workers.partial = partial;
     }
 
-    /// Each task sums the gradient of some output channels at the points over its rows.
+    /// Squares of pixels and of the output's gradient at all points, some tiles at a time; then each
+    /// task sums their products at some points.
     fn weights_by_squares(&self, workers: &mut Workers, winograd: Winograd, out: &mut [f32]) {
-        let (isa, shape, rows) = (self.isa, self.shape, winograd.rows());
-        let part = PLANES * shape.outputs * shape.inputs;
-        let row_tasks = winograd.parts();
-        let column_tasks = column_tasks(row_tasks, shape.outputs, isa.lanes());
+        let (isa, shape, tiles) = (self.isa, self.shape, winograd.rows());
+        let all = 0..shape.outputs;
+        let sums = PLANES * shape.outputs * shape.inputs;
         let mut partial = std::mem::take(&mut workers.partial);
-        let parts = Shared::new(partial.at_least(row_tasks * part));
-        workers.run(row_tasks * column_tasks, |task, scratch| {
-            let (rt, ct) = (task / column_tasks, task % column_tasks);
-            let columns = share(shape.outputs, isa.lanes(), ct, column_tasks);
-            let sizes = [winograd.space(columns.len()), rows.tile * columns.len()];
-            let [space, gradient] = carve(scratch, sizes);
-            let sums = (parts.pointer()).wrapping_add(rt * part + columns.start * shape.inputs);
-            for (i, rows) in rows.tiles(rows.of_task(rt, row_tasks)).enumerate() {
-                // SAFETY: rows and columns lie within the checked slices; tasks own disjoint
-                // channels of each point of a part, and each part has a tile, as there are no more
-                // parts than tiles.
+        let mut between = std::mem::take(&mut workers.between);
+        let squares = Shared::new(between.at_least(winograd.group_space()));
+        let target = Shared::new(partial.at_least(sums));
+        for (i, group) in winograd.groups().tiles(0..tiles.count).enumerate() {
+            let count = group.len().div_ceil(tiles.tile);
+            workers.run(count, |tile, scratch| {
+                let start = group.start + tile * tiles.tile;
+                let rows = start..(start + tiles.tile).min(group.end);
+                let [gradient] = carve(scratch, [rows.len() * shape.outputs]);
+                // SAFETY: rows lie within the checked slices; tasks own disjoint squares.
                 unsafe {
-                    let outputs = shape.outputs;
-                    let g = upstream_tile(isa, outputs, self.upstream, &rows, &columns, gradient);
+                    let g = upstream_tile(isa, shape.outputs, self.upstream, &rows, &all, gradient);
                     let x = self.x.part(0..self.x.len());
-                    let to = (sums, i > 0);
-                    winograd.gradient(isa, x, g, (&rows, &columns), space, to);
+                    winograd.gradient_squares(isa, x, g, &group, &rows, squares.pointer());
                 }
-            }
-        });
-        winograd.join(workers, &partial[..row_tasks * part], out);
-        workers.partial = partial;
+            });
+            workers.run(PLANES, |point, _| {
+                // SAFETY: the squares of the group are at the points; tasks own disjoint points.
+                unsafe {
+                    let sums = (target.pointer(), i > 0);
+                    winograd.gradient(isa, &group, point, squares.pointer(), sums);
+                }
+            });
+        }
+        winograd.finish(workers, &partial[..sums], out);
+        (workers.partial, workers.between) = (partial, between);
     }
 
     /// Each task computes some output channels of one row of the window.

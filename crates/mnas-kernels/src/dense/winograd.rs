@@ -15,16 +15,20 @@ use super::DenseShape;
 use crate::fused::{Rows, TASKS};
 use crate::isa::Isa;
 use crate::product::{Extents, Left, Out, Right, pack, packed_len, product};
+use crate::stats::carve;
 use crate::stored::At;
 use crate::tile::Tile;
 use crate::workers::{Shared, Workers, share};
-use transform::{SIDE, output_gradients, outputs, pixels, weight_gradients, weights};
+use transform::{SIDE, Windows, output_gradients, outputs, pixels, weight_gradients, weights};
 
 /// Products per square and pair of channels.
 pub(super) const PLANES: usize = SIDE * SIDE;
 /// Floats of squares and of their products that are worked on at once, to stay in a second-level
 /// cache. Half or twice as many made no difference that could be timed.
 const BLOCK: usize = 256 * 1024;
+/// Floats of squares that are at the points at once for the gradient of the weights: sums go through
+/// memory once for each so many.
+const GROUP: usize = 2 * 1024 * 1024;
 /// Squares of a tile, where more tasks would have fewer: the rows of a product of matrices.
 const FEWEST: usize = 32;
 /// Squares whose products are taken to cost what transforming the weights does (timed on networks
@@ -32,8 +36,6 @@ const FEWEST: usize = 32;
 const WEIGHTS: usize = 64;
 /// Most floats of weights at the points, which several passes over memory take.
 const MOST_WEIGHTS: usize = 6 * 1024 * 1024;
-/// Most floats of partial gradients of the weights at the points, where there are several.
-const PARTIALS: usize = 2 * 1024 * 1024;
 
 /// How a convolution is cut into squares.
 #[derive(Debug, Clone, Copy)]
@@ -53,13 +55,8 @@ struct Planes {
 }
 
 impl Planes {
-    /// Floats of `squares` by `channels` at one point.
-    fn plane(squares: usize, channels: usize) -> usize {
-        (squares * channels).div_ceil(16) / 2 * 32 + 16
-    }
-
     fn new(space: &mut [f32], squares: usize, channels: usize) -> Self {
-        let plane = Self::plane(squares, channels);
+        let plane = odd_lines(squares * channels);
         assert!(space.len() >= PLANES * plane);
         Self {
             start: space.as_mut_ptr(),
@@ -68,10 +65,23 @@ impl Planes {
         }
     }
 
+    /// From square `t` on.
+    fn from(self, t: usize) -> Self {
+        Self {
+            start: self.start.wrapping_add(t * self.row),
+            ..self
+        }
+    }
+
     /// The values at point `p`.
     fn at(self, p: usize) -> *mut f32 {
         self.start.wrapping_add(p * self.plane)
     }
+}
+
+/// The least odd number of cache lines that hold `floats`, in floats.
+fn odd_lines(floats: usize) -> usize {
+    floats.div_ceil(16) / 2 * 32 + 16
 }
 
 impl Winograd {
@@ -151,7 +161,7 @@ impl Winograd {
     /// Floats of scratch memory of a tile of `columns` channels.
     pub(super) fn space(&self, columns: usize) -> usize {
         let squares = self.squares(&(0..self.rows().tile));
-        let both = [self.shape.inputs, columns].map(|c| Planes::plane(squares, c));
+        let both = [self.shape.inputs, columns].map(|c| odd_lines(squares * c));
         PLANES * both.iter().sum::<usize>()
     }
 
@@ -159,7 +169,7 @@ impl Winograd {
     fn planes(&self, rows: &Range<usize>, columns: usize, space: &mut [f32]) -> [Planes; 2] {
         let squares = self.squares(rows);
         debug_assert_eq!(squares, self.places(rows).count(), "rows are a tile");
-        let inputs = PLANES * Planes::plane(squares, self.shape.inputs);
+        let inputs = PLANES * odd_lines(squares * self.shape.inputs);
         let (first, second) = space.split_at_mut(inputs);
         [
             Planes::new(first, squares, self.shape.inputs),
@@ -167,75 +177,115 @@ impl Winograd {
         ]
     }
 
+    /// Floats from one point to the next of packed weights; see [`Planes`].
+    fn packed_plane(&self, lanes: usize) -> usize {
+        odd_lines(packed_len(self.shape.inputs, self.shape.outputs, lanes))
+    }
+
     /// Packs the weights at the points; of the convolution that this one mirrors, the window turned
     /// by half, where `mirrored`.
     pub(super) fn pack(&self, workers: &mut Workers, from: &[f32], mirrored: bool) {
-        let isa = workers.isa();
+        let (isa, lanes) = (workers.isa(), workers.isa().lanes());
         let (k, n) = (self.shape.inputs, self.shape.outputs);
-        let ([inputs, outputs], strides) = match mirrored {
-            true => ([n, k], (n, 1)),
-            false => ([k, n], (1, k)),
-        };
-        let shape = DenseShape {
-            inputs,
-            outputs,
-            ..self.shape
-        };
-        assert_eq!(from.len(), shape.weights(), "dense weights");
-        let mut between = std::mem::take(&mut workers.between);
+        let taps = self.shape.window.kernel * self.shape.window.kernel;
+        assert_eq!(from.len(), taps * k * n, "dense weights");
+        let plane = self.packed_plane(lanes);
         let mut packed = std::mem::take(&mut workers.packed);
-        let values = between.at_least(PLANES * k * n);
-        let (plane, len) = (k * n, packed_len(k, n, isa.lanes()));
-        let space = Shared::new(&mut *values);
-        let tasks = (PLANES * plane / (32 * 1024)).clamp(1, TASKS);
-        workers.run(tasks, |task, _| {
-            let outputs = share(shape.outputs, 1, task, tasks);
-            // SAFETY: tasks own disjoint channels of all points.
-            unsafe {
-                weights(
-                    isa,
-                    &shape,
-                    from.as_ptr(),
-                    mirrored,
-                    &outputs,
-                    space.pointer(),
-                )
+        let space = Shared::new(packed.at_least(PLANES * plane));
+        let vectors = n.div_ceil(lanes);
+        let blocks = (TASKS / vectors).clamp(1, k.div_ceil(16));
+        workers.run(vectors * blocks, |task, scratch| {
+            let (v, inputs) = (task / blocks, share(k, 16, task % blocks, blocks));
+            let columns = v * lanes..(v * lanes + lanes).min(n);
+            let (block, to) = (inputs.len() * lanes, (v * k + inputs.start) * lanes);
+            let windows = if mirrored {
+                Windows {
+                    start: from[inputs.start * taps * n + columns.start..].as_ptr(),
+                    tap: n,
+                    next: taps * n,
+                    columns: columns.len(),
+                    turned: true,
+                }
+            } else {
+                let [laid_out] = carve(scratch, [taps * block]);
+                for (tap, laid_out) in laid_out.chunks_exact_mut(block).enumerate() {
+                    let from = &from[tap * k + inputs.start..];
+                    pack(
+                        isa,
+                        from,
+                        (inputs.len(), n),
+                        (1, taps * k),
+                        v..v + 1,
+                        laid_out,
+                    );
+                }
+                Windows {
+                    start: laid_out.as_ptr(),
+                    tap: block,
+                    next: lanes,
+                    columns: lanes,
+                    turned: false,
+                }
             };
+            let to = space.pointer().wrapping_add(to);
+            // SAFETY: tasks own disjoint channels of all points, each of which ends in `packed`.
+            unsafe { weights(isa, self, &windows, inputs.len(), to, plane) };
         });
-        let space = Shared::new(packed.at_least(PLANES * len));
-        workers.run(tasks, |task, _| {
-            for p in share(PLANES, 1, task, tasks) {
-                // SAFETY: tasks own disjoint points.
-                let out = unsafe { space.part(p * len..(p + 1) * len) };
-                let from = &values[p * plane..(p + 1) * plane];
-                pack(isa, from, (k, n), strides, 0..n.div_ceil(isa.lanes()), out);
-            }
-        });
-        (workers.between, workers.packed) = (between, packed);
+        workers.packed = packed;
     }
 
-    /// Parts of the sum over squares that pay for being joined: a tile each at least.
-    pub(super) fn parts(&self) -> usize {
-        let fit = PARTIALS / (PLANES * self.shape.outputs * self.shape.inputs);
-        fit.min(self.all_squares() / (2 * WEIGHTS))
-            .clamp(1, self.rows().tasks())
+    /// Output pixels cut into groups of tiles whose squares are at the points at once, for the
+    /// gradient of the weights.
+    pub(super) fn groups(&self) -> Rows {
+        let rows = self.rows();
+        let square = PLANES * self.gradient_rows().iter().sum::<usize>();
+        let tiles = (GROUP / (square * self.squares(&(0..rows.tile)))).max(1);
+        Rows {
+            tile: (tiles * rows.tile).min(rows.count),
+            ..rows
+        }
     }
 
-    /// The gradient of the weights from the sum of `parts`, each the gradient at the points.
-    pub(super) fn join(&self, workers: &Workers, parts: &[f32], out: &mut [f32]) {
+    /// Floats of a square at one point, of the input and of the output's gradient.
+    fn gradient_rows(&self) -> [usize; 2] {
+        // Products read the same few channels of many squares: those of steps of many cache lines
+        // would share few places of the first-level cache.
+        [self.shape.inputs, self.shape.outputs].map(|c| match c.is_multiple_of(128) {
+            true => c + 16,
+            false => c,
+        })
+    }
+
+    /// Floats of the squares of a group.
+    pub(super) fn group_space(&self) -> usize {
+        let squares = self.squares(&(0..self.groups().tile));
+        let planes = self.gradient_rows().map(|row| odd_lines(squares * row));
+        PLANES * planes.iter().sum::<usize>()
+    }
+
+    /// Squares of the input and of the output's gradient in `space`, which is as long as
+    /// [`Winograd::group_space`] says.
+    fn group_planes(&self, space: *mut f32) -> [Planes; 2] {
+        let squares = self.squares(&(0..self.groups().tile));
+        let mut end = space;
+        self.gradient_rows().map(|row| {
+            let (start, plane) = (end, odd_lines(squares * row));
+            end = start.wrapping_add(PLANES * plane);
+            Planes { start, plane, row }
+        })
+    }
+
+    /// The gradient of the weights from that at the points, `[point][output][input]`.
+    pub(super) fn finish(&self, workers: &Workers, sums: &[f32], out: &mut [f32]) {
         let shape = &self.shape;
-        let part = PLANES * shape.outputs * shape.inputs;
-        assert!(
-            !parts.is_empty() && parts.len().is_multiple_of(part),
-            "partial gradients"
-        );
+        assert_eq!(sums.len(), PLANES * shape.outputs * shape.inputs, "sums");
         assert_eq!(out.len(), shape.weights(), "dense weight gradient");
         let target = Shared::new(out);
-        let tasks = (parts.len() / (32 * 1024)).clamp(1, TASKS);
+        let tasks = (sums.len() / (32 * 1024)).clamp(1, TASKS);
         workers.run(tasks, |task, _| {
             let outputs = share(shape.outputs, 1, task, tasks);
             // SAFETY: tasks own disjoint channels.
-            unsafe { weight_gradients(workers.isa(), shape, parts, &outputs, target.pointer()) };
+            unsafe { weight_gradients(workers.isa(), shape, sums, &outputs, target.pointer()) };
         });
     }
 
@@ -256,12 +306,11 @@ impl Winograd {
     ) {
         let (squares, inputs, width) = (self.squares(rows), self.shape.inputs, columns.len());
         let [data, products] = self.planes(rows, width, space);
-        let len = packed_len(inputs, self.shape.outputs, isa.lanes());
-        assert!(packed.len() >= PLANES * len, "packed weights");
+        let plane = self.packed_plane(isa.lanes());
         // SAFETY: planes hold the squares; the rest as the caller vouches.
         unsafe {
             pixels(isa, self, x, rows, data);
-            for (p, packed) in packed.chunks_exact(len).take(PLANES).enumerate() {
+            for (p, packed) in packed[..PLANES * plane].chunks_exact(plane).enumerate() {
                 let right = Right::packed(packed, inputs, self.shape.outputs, isa.lanes());
                 let right = right.at_column(columns.start, isa.lanes());
                 let out = Out {
@@ -276,44 +325,59 @@ impl Winograd {
         }
     }
 
-    /// Adds to `sums` (or writes, unless `accumulate`) the gradient of output channels `columns` of
-    /// the transformed weights over output pixels `rows`, one of the tiles of [`Winograd::rows`],
-    /// `g` being the output's gradient there. `sums` starts at the first of the channels of the
-    /// first point, `[point][channel][input]`.
+    /// Squares of the input and of the output's gradient `g` of the output pixels `rows`, which are
+    /// one of the tiles of [`Winograd::rows`] and lie in `group`, at the points.
     ///
     /// # Safety
-    /// `x` holds the images up to the last row; `rows` is a tile; `g` holds the rows and columns,
-    /// `sums` the points.
-    pub(super) unsafe fn gradient(
+    /// `x` holds the images up to the last row; `g` holds the rows and all channels; `space` is as
+    /// long as [`Winograd::group_space`] says.
+    pub(super) unsafe fn gradient_squares(
         &self,
         isa: Isa,
         x: At,
         g: Tile<*const f32>,
-        (rows, columns): (&Range<usize>, &Range<usize>),
-        space: &mut [f32],
-        (sums, accumulate): (*mut f32, bool),
+        group: &Range<usize>,
+        rows: &Range<usize>,
+        space: *mut f32,
     ) {
-        let (squares, inputs, width) = (self.squares(rows), self.shape.inputs, columns.len());
-        let [data, gradients] = self.planes(rows, width, space);
+        let before = self.squares(&(0..rows.start - group.start));
+        let [data, gradients] = self.group_planes(space).map(|p| p.from(before));
         // SAFETY: planes hold the squares; the rest as the caller vouches.
         unsafe {
             pixels(isa, self, x, rows, data);
             output_gradients(isa, self, g, rows, gradients);
-            for p in 0..PLANES {
-                let right = Right {
-                    start: data.at(p),
-                    column: isa.lanes(),
-                    step: data.row,
-                    padded: false,
-                };
-                let out = Out {
-                    start: sums.add(p * self.shape.outputs * inputs),
-                    row: inputs,
-                    accumulate,
-                };
-                let left = Left::at(gradients.at(p), 1, gradients.row);
-                product(isa, Extents::new(width, inputs, squares), left, right, out);
-            }
         }
+    }
+
+    /// Adds to `sums` (or writes, unless `accumulate`) the gradient of the transformed weights at
+    /// `point` over the output pixels `group`: `[point][output][input]`.
+    ///
+    /// # Safety
+    /// `space` holds what [`Winograd::gradient_squares`] left, `sums` the points.
+    pub(super) unsafe fn gradient(
+        &self,
+        isa: Isa,
+        group: &Range<usize>,
+        point: usize,
+        space: *mut f32,
+        (sums, accumulate): (*mut f32, bool),
+    ) {
+        let (inputs, outputs) = (self.shape.inputs, self.shape.outputs);
+        let [data, gradients] = self.group_planes(space);
+        let right = Right {
+            start: data.at(point),
+            column: isa.lanes(),
+            step: data.row,
+            padded: false,
+        };
+        let out = Out {
+            start: sums.wrapping_add(point * outputs * inputs),
+            row: inputs,
+            accumulate,
+        };
+        let left = Left::at(gradients.at(point), 1, gradients.row);
+        let e = Extents::new(outputs, inputs, self.squares(group));
+        // SAFETY: handed on.
+        unsafe { product(isa, e, left, right, out) };
     }
 }

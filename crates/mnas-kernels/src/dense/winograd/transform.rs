@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{PLANES, Planes, Winograd};
+use super::{Planes, Winograd};
 use crate::dense::DenseShape;
 use crate::isa::dispatched;
 use crate::product::Out;
@@ -32,10 +32,10 @@ dispatched!(pub(super) unsafe fn output_gradients = output_gradients_v(
     winograd: &Winograd, g: Tile<*const f32>, rows: &Range<usize>, to: Planes,
 ));
 dispatched!(pub(super) unsafe fn weights = weights_v(
-    shape: &DenseShape, weights: *const f32, mirrored: bool, outputs: &Range<usize>, to: *mut f32,
+    winograd: &Winograd, from: &Windows, inputs: usize, to: *mut f32, plane: usize,
 ));
 dispatched!(pub(super) unsafe fn weight_gradients = weight_gradients_v(
-    shape: &DenseShape, parts: &[f32], outputs: &Range<usize>, to: *mut f32,
+    shape: &DenseShape, sums: &[f32], outputs: &Range<usize>, to: *mut f32,
 ));
 
 /// Calls `$f::<V, N>(..)` with the size `N` that belongs to the window's side.
@@ -352,7 +352,7 @@ unsafe fn output_gradients_n<V: Vector, const N: usize>(
         let from = Square::<f32, N>::new(first, (w.out_w * g.row, g.row), ys, xs);
         // SAFETY: blocks stay within the width, pixels within the image.
         unsafe {
-            channel_blocks!(V, to.row, |j, n, FULL| {
+            channel_blocks!(V, winograd.shape.outputs, |j, n, FULL| {
                 both_sides!(
                     V,
                     evaluate,
@@ -365,22 +365,33 @@ unsafe fn output_gradients_n<V: Vector, const N: usize>(
     }
 }
 
-/// Weights of the output channels `outputs` at the points, `[point][output][input]` of all
-/// channels; of the window turned by half where `mirrored`.
+/// A vector of columns of the weights: the window of an input channel has its taps `tap` apart, that of
+/// the next input channel lies `next` further.
+pub(super) struct Windows {
+    pub(super) start: *const f32,
+    pub(super) tap: usize,
+    pub(super) next: usize,
+    /// Columns at each tap, a vector at most.
+    pub(super) columns: usize,
+    /// Whether the window is turned by half.
+    pub(super) turned: bool,
+}
+
+/// Weights of a vector of columns at the points, `[point][input][lane]`, points `plane` apart.
 ///
 /// # Safety
-/// Both must be valid for the shape, whose window is one of [`Winograd::of`].
+/// `from` must hold the windows of `inputs` channels, of the size that `winograd` has; `to` the vectors.
 #[inline(always)]
 unsafe fn weights_v<V: Vector>(
-    shape: &DenseShape,
-    weights: *const f32,
-    mirrored: bool,
-    outputs: &Range<usize>,
+    winograd: &Winograd,
+    from: &Windows,
+    inputs: usize,
     to: *mut f32,
+    plane: usize,
 ) {
     // SAFETY: handed on.
     unsafe {
-        sized!(shape.window.kernel, 3 => 3, 5 => 5, weights_n::<V, _>(shape, weights, mirrored, outputs, to));
+        sized!(winograd.shape.window.kernel, 3 => 3, 5 => 5, weights_n::<V, _>(from, inputs, to, plane));
     }
 }
 
@@ -388,52 +399,52 @@ unsafe fn weights_v<V: Vector>(
 /// As [`weights_v`], with `N` the window's side.
 #[inline(always)]
 unsafe fn weights_n<V: Vector, const N: usize>(
-    shape: &DenseShape,
-    weights: *const f32,
-    mirrored: bool,
-    outputs: &Range<usize>,
+    from: &Windows,
+    inputs: usize,
     to: *mut f32,
+    plane: usize,
 ) {
-    let plane = shape.outputs * shape.inputs;
-    for o in outputs.clone() {
-        // SAFETY: the window's taps lie within the weights; blocks stay within the channels.
+    let whole = from.columns == V::LEN;
+    for input in 0..inputs {
+        // SAFETY: the caller vouches for the windows and the vectors.
         unsafe {
-            let (from, to) = (weights.add(o * shape.patch()), to.add(o * shape.inputs));
-            channel_blocks!(V, shape.inputs, |j, n, FULL| {
-                both_sides!(
-                    V,
-                    evaluate,
-                    N => SIDE,
-                    |i, k| {
-                        let tap = i * N + k;
-                        let tap = if mirrored { N * N - 1 - tap } else { tap };
-                        V::get::<FULL>(from.add(tap * shape.inputs + j), n)
-                    },
-                    |y, x, v| {
-                        let v = v.mul(V::splat(FACTORS[y] * FACTORS[x]));
-                        v.put::<FULL>(to.add((y * SIDE + x) * plane + j), n);
-                    },
-                );
-            });
+            let (window, to) = (from.start.add(input * from.next), to.add(input * V::LEN));
+            both_sides!(
+                V,
+                evaluate,
+                N => SIDE,
+                |i, k| {
+                    let tap = i * N + k;
+                    let tap = if from.turned { N * N - 1 - tap } else { tap };
+                    match whole {
+                        true => V::load(window.add(tap * from.tap)),
+                        false => V::load_part(window.add(tap * from.tap), from.columns),
+                    }
+                },
+                |y, x, v| {
+                    let v = v.mul(V::splat(FACTORS[y] * FACTORS[x]));
+                    v.store(to.add((y * SIDE + x) * plane));
+                },
+            );
         }
     }
 }
 
-/// Gradient of the weights of the output channels `outputs` from the sum of `parts`, each the
-/// gradient at the points, `[point][output][input]`.
+/// Gradient of the weights of the output channels `outputs` from that at the points,
+/// `[point][output][input]`.
 ///
 /// # Safety
 /// Both must be valid for the shape, whose window is one of [`Winograd::of`].
 #[inline(always)]
 unsafe fn weight_gradients_v<V: Vector>(
     shape: &DenseShape,
-    parts: &[f32],
+    sums: &[f32],
     outputs: &Range<usize>,
     to: *mut f32,
 ) {
     // SAFETY: handed on.
     unsafe {
-        sized!(shape.window.kernel, 3 => 3, 5 => 5, weight_gradients_n::<V, _>(shape, parts, outputs, to));
+        sized!(shape.window.kernel, 3 => 3, 5 => 5, weight_gradients_n::<V, _>(shape, sums, outputs, to));
     }
 }
 
@@ -442,13 +453,13 @@ unsafe fn weight_gradients_v<V: Vector>(
 #[inline(always)]
 unsafe fn weight_gradients_n<V: Vector, const N: usize>(
     shape: &DenseShape,
-    parts: &[f32],
+    sums: &[f32],
     outputs: &Range<usize>,
     to: *mut f32,
 ) {
     let plane = shape.outputs * shape.inputs;
     for o in outputs.clone() {
-        // SAFETY: points lie within the parts; blocks stay within the channels.
+        // SAFETY: points lie within the sums; blocks stay within the channels.
         unsafe {
             let to = to.add(o * shape.patch());
             channel_blocks!(V, shape.inputs, |j, n, FULL| {
@@ -458,10 +469,7 @@ unsafe fn weight_gradients_n<V: Vector, const N: usize>(
                     SIDE => N,
                     |i, k| {
                         let at = (i * SIDE + k) * plane + o * shape.inputs + j;
-                        let mut sum = V::get::<FULL>(parts.as_ptr().add(at), n);
-                        for part in parts.chunks_exact(PLANES * plane).skip(1) {
-                            sum = sum.add(V::get::<FULL>(part.as_ptr().add(at), n));
-                        }
+                        let sum = V::get::<FULL>(sums.as_ptr().add(at), n);
                         sum.mul(V::splat(FACTORS[i] * FACTORS[k]))
                     },
                     |y, x, v| v.put::<FULL>(to.add((y * N + x) * shape.inputs + j), n),
