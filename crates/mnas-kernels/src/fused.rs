@@ -15,7 +15,7 @@ use crate::workers::{Floats, Shared, Workers, share};
 pub(crate) const TASKS: usize = 16;
 
 /// Rows cut into tiles, and tiles into tasks.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows {
     pub(crate) count: usize,
     /// Rows per tile.

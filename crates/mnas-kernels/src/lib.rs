@@ -50,6 +50,6 @@ pub use pointwise::{PointwiseShape, pointwise_backward, pointwise_forward};
 pub use pool::{Pool, pool_backward, pool_forward};
 pub use source::{Act, Affine, Finish, Moments, Sink, Source, Upstream, UpstreamNorm};
 pub use stored::{Bf16, Values, ValuesMut};
-pub use update::{Rule, Update, average, update};
+pub use update::{Muon, Rule, Update, average, muon, update};
 pub use window::{MAX_KERNEL, Window};
 pub use workers::{Floats, Workers};

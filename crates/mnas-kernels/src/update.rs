@@ -4,8 +4,11 @@ use crate::isa::dispatched;
 use crate::simd::Vector;
 use crate::workers::{self, Shared, Workers};
 
+mod muon;
 #[cfg(test)]
 mod tests;
+
+pub use muon::{Muon, muon};
 
 /// Floats per task.
 const CHUNK: usize = 16 * 1024;

@@ -132,9 +132,9 @@ pub struct Workers {
     threads: usize,
     pool: Option<rayon::ThreadPool>,
     scratch: Vec<Mutex<Floats>>,
-    /// Per-task results that are joined afterwards; taken and put back by each kernel.
+    /// Results that are joined or worked on afterwards; taken and put back by each kernel.
     pub(crate) partial: Floats,
-    /// Per-task sums of channels.
+    /// Per-task sums.
     pub(crate) sums: Vec<f64>,
     /// Packed weights.
     pub(crate) packed: Floats,

@@ -26,4 +26,14 @@ pub enum Optimizer {
         /// Added to the mean square under the root.
         epsilon: f32,
     },
+    /// Muon (Jordan et al. 2024) as its reference code for CIFAR-10 has it: kernels of convolutions that
+    /// only a batch norm reads are scaled to a norm of `sqrt(outputs)` before each step, and move by
+    /// `lr·kernels` times an almost orthogonal matrix ([`mnas_kernels::muon`]); weight decay would do
+    /// nothing to them. Every other tensor moves as by [`Optimizer::Sgd`] with Nesterov's momentum 0.9.
+    Muon {
+        /// Share of a kernel's momentum that is kept.
+        momentum: f32,
+        /// The kernels' learning rate as a multiple of the run's.
+        kernels: f32,
+    },
 }

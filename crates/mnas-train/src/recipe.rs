@@ -267,6 +267,21 @@ impl Recipe {
         }
     }
 
+    /// [`Recipe::full`] with Muon in larger batches, which its steps along whole matrices take well
+    /// (`docs/decisions/0009-muon.md`).
+    pub fn muon(meta: &Meta, epochs: f64) -> Self {
+        Self {
+            batch: 256,
+            optimizer: Optimizer::Muon {
+                momentum: 0.6,
+                kernels: 0.4,
+            },
+            learning_rate: 0.15,
+            weight_decay: 5e-4,
+            ..Self::full(meta, epochs)
+        }
+    }
+
     /// The recipe of MnasNet's reference code for ImageNet (tensorflow/tpu,
     /// `models/official/mnasnet`): 350 epochs, batch 1024, RMSProp, learning rate 0.016 per 256
     /// images, label smoothing 0.1, moving average 0.9999.

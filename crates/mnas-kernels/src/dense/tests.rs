@@ -116,8 +116,8 @@ proptest! {
 }
 
 /// Whole lines of squares of large images, several images at once, squares that end outside of the
-/// image, channels that fill vectors and that don't, several parts of the weights' gradient, tasks
-/// that share the output's channels.
+/// image, channels that fill vectors and that don't, tasks that share the output's channels. The last
+/// sums the weights' gradient in groups of tiles of which one begins within an image.
 #[test]
 fn squares_of_pixels() {
     for (images, size, kernel, ci, co, accumulate) in [
@@ -128,6 +128,7 @@ fn squares_of_pixels() {
         (40, (7, 8), 3, 65, 64, false),
         (1, (132, 128), 3, 16, 16, true),
         (4, (14, 14), 3, 20, 100, true),
+        (1, (80, 80), 3, 128, 16, false),
     ] {
         let shape = DenseShape {
             window: window(images, size, kernel, 1),
@@ -140,6 +141,8 @@ fn squares_of_pixels() {
             "{shape:?}"
         );
         check(shape.window, ci, co, kernel == 3, accumulate, accumulate);
+        let groups = Winograd::of(&shape).unwrap().groups();
+        assert_eq!(groups.tile < groups.count, ci == 128, "{groups:?}");
     }
 }
 

@@ -228,7 +228,8 @@ impl Winograd {
                 }
             };
             let to = space.pointer().wrapping_add(to);
-            // SAFETY: tasks own disjoint channels of all points, each of which ends in `packed`.
+            // SAFETY: the windows lie within the checked weights or the scratch memory; tasks own
+            // disjoint channels of all points, and each point's lie within its plane of `packed`.
             unsafe { weights(isa, self, &windows, inputs.len(), to, plane) };
         });
         workers.packed = packed;
@@ -341,6 +342,10 @@ impl Winograd {
         space: *mut f32,
     ) {
         let before = self.squares(&(0..rows.start - group.start));
+        debug_assert!(
+            before + self.squares(rows) <= self.squares(group),
+            "rows are of the group"
+        );
         let [data, gradients] = self.group_planes(space).map(|p| p.from(before));
         // SAFETY: planes hold the squares; the rest as the caller vouches.
         unsafe {

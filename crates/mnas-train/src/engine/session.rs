@@ -120,6 +120,11 @@ fn check(graph: &Graph, spec: &SessionSpec) -> Result<(), EngineError> {
     }
     match spec.optimizer {
         Optimizer::Sgd { momentum, .. } => share("momentum", momentum),
+        Optimizer::Muon { momentum, kernels } => {
+            share("momentum", momentum)?;
+            let ok = kernels > 0.0 && kernels.is_finite();
+            ensure("kernels", kernels.into(), positive, ok)
+        }
         Optimizer::RmsProp {
             decay,
             momentum,

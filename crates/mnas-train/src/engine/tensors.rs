@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use mnas_kernels::{Floats, Rule};
-use mnas_net::{Graph, ParamSpec, Tensor, Weights, WeightsError};
+use mnas_kernels::{Floats, Muon, Rule, Workers};
+use mnas_net::{Graph, Op, ParamSpec, Tensor, Weights, WeightsError};
 
 use super::plan::Param;
 use crate::{Optimizer, SessionSpec};
@@ -13,10 +13,18 @@ use crate::{Optimizer, SessionSpec};
 const STEP: &str = "step";
 const LOW_BITS: u32 = 24;
 
+/// How tensors move that [`Optimizer::Muon`] isn't for.
+const BESIDE_MUON: Rule = Rule::Sgd {
+    momentum: 0.9,
+    nesterov: true,
+};
+
 /// All tensors of a session.
 pub(super) struct Tensors {
     specs: Vec<ParamSpec>,
     places: Vec<Range<usize>>,
+    /// Whether only a batch norm reads what the tensor multiplies, so that its norm doesn't matter.
+    normed: Vec<bool>,
     pub(super) values: Floats,
     pub(super) gradients: Floats,
     momentum: Floats,
@@ -41,7 +49,9 @@ impl Tensors {
         let places: Vec<Range<usize>> = places.collect();
         let some = |wanted: bool| Floats::zeros(if wanted { end } else { 0 });
         let square = matches!(spec.optimizer, Optimizer::RmsProp { .. });
+        let normed = normed_kernels(graph);
         Self {
+            normed: specs.iter().map(|p| normed.contains(&p.name)).collect(),
             specs,
             places,
             values: some(true),
@@ -91,12 +101,7 @@ impl Tensors {
     }
 
     /// Applies the gradients, moves the averages and counts the step.
-    pub(super) fn update(
-        &mut self,
-        workers: &mnas_kernels::Workers,
-        spec: &SessionSpec,
-        rate: f32,
-    ) {
+    pub(super) fn update(&mut self, workers: &mut Workers, spec: &SessionSpec, rate: f32) {
         self.step += 1;
         let rule = match spec.optimizer {
             Optimizer::Sgd { momentum, nesterov } => Rule::Sgd { momentum, nesterov },
@@ -109,16 +114,29 @@ impl Tensors {
                 momentum,
                 epsilon,
             },
+            Optimizer::Muon { .. } => BESIDE_MUON,
         };
         // Computed in double precision: near 1 the ramp's steps are finer than single's.
         let t = self.step as f64;
         let keep = spec
             .ema_decay
             .map_or(1.0, |d| f64::from(d).min((1.0 + t) / (10.0 + t)));
-        for (p, place) in self.specs.iter().zip(&self.places) {
+        let share = (1.0 - keep) as f32;
+        for ((p, place), normed) in self.specs.iter().zip(&self.places).zip(&self.normed) {
             let part = |f: &Floats| if f.is_empty() { 0..0 } else { place.clone() };
             let average = part(&self.average);
-            if p.role.trainable() {
+            if let (Optimizer::Muon { momentum, kernels }, true) = (spec.optimizer, normed) {
+                let update = Muon {
+                    weights: &mut self.values[place.clone()],
+                    rows: p.shape[0],
+                    gradient: &self.gradients[place.clone()],
+                    momentum: &mut self.momentum[place.clone()],
+                    keep: momentum,
+                    average: &mut self.average[average],
+                    share,
+                };
+                mnas_kernels::muon(workers, rate * kernels, update);
+            } else if p.role.trainable() {
                 let square = part(&self.square);
                 let update = mnas_kernels::Update {
                     weights: &mut self.values[place.clone()],
@@ -131,11 +149,10 @@ impl Tensors {
                     } else {
                         0.0
                     },
-                    share: (1.0 - keep) as f32,
+                    share,
                 };
                 mnas_kernels::update(workers, rule, rate, update);
             } else if !average.is_empty() {
-                let share = (1.0 - keep) as f32;
                 mnas_kernels::average(
                     &self.values[place.clone()],
                     &mut self.average[average],
@@ -251,4 +268,19 @@ impl Tensors {
         self.step = ((halves[0] as u64) << LOW_BITS) + halves[1] as u64;
         Ok(())
     }
+}
+
+/// Names of the kernels of convolutions of all channels, without bias, that a batch norm alone reads.
+fn normed_kernels(graph: &Graph) -> Vec<String> {
+    let mut readers = vec![0; graph.nodes().len()];
+    for input in graph.nodes().iter().flat_map(|n| &n.inputs) {
+        readers[input.index()] += 1;
+    }
+    let nodes = graph.nodes().iter();
+    nodes
+        .filter(|n| matches!(n.op, Op::BatchNorm { .. }) && readers[n.inputs[0].index()] == 1)
+        .map(|norm| graph.node(norm.inputs[0]))
+        .filter(|node| matches!(node.op, Op::Conv { bias: false, .. }))
+        .map(|node| format!("{}.weight", node.name))
+        .collect()
 }

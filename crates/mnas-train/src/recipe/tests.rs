@@ -59,6 +59,7 @@ fn recipes_are_valid_and_survive_json() {
         Recipe::full(&toy_meta(), 30.0),
         Recipe::proxy(&photo),
         Recipe::full(&photo, 30.0),
+        Recipe::muon(&photo, 30.0),
         Recipe::mnasnet(),
     ];
     for recipe in recipes {

@@ -87,9 +87,11 @@ pub(crate) fn run(args: &TrainArgs, out: Output) -> CommandResult {
 }
 
 fn recipe(args: &TrainArgs, data: &Data) -> Result<Recipe, CommandError> {
+    let epochs = args.epochs.unwrap_or(Recipe::FULL_EPOCHS);
     let mut recipe = match args.recipe {
         RecipeName::Proxy => Recipe::proxy(&data.meta),
-        RecipeName::Full => Recipe::full(&data.meta, args.epochs.unwrap_or(Recipe::FULL_EPOCHS)),
+        RecipeName::Full => Recipe::full(&data.meta, epochs),
+        RecipeName::Muon => Recipe::muon(&data.meta, epochs),
         RecipeName::Mnasnet => Recipe::mnasnet(),
     };
     recipe.epochs = args.epochs.unwrap_or(recipe.epochs);

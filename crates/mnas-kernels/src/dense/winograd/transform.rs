@@ -320,7 +320,7 @@ unsafe fn outputs_n<V: Vector, const N: usize>(
 /// Squares of the output's gradient, zero outside of the image, at the points.
 ///
 /// # Safety
-/// `g` must hold the rows by `to.row` channels, `to` the squares of `rows`.
+/// `g` must hold the rows by all output channels, `to` the squares of `rows`.
 #[inline(always)]
 unsafe fn output_gradients_v<V: Vector>(
     winograd: &Winograd,

@@ -42,6 +42,11 @@ fn rich_spec(batch: usize) -> SessionSpec {
     }
 }
 
+const MUON: Optimizer = Optimizer::Muon {
+    momentum: 0.6,
+    kernels: 0.4,
+};
+
 /// Losses of some steps on batches of the given sizes.
 fn losses(s: &mut dyn Session, graph: &Graph, sizes: &[usize], seed: u64) -> Vec<u32> {
     let mut step = |(i, n): (usize, &usize)| {
@@ -54,19 +59,22 @@ fn losses(s: &mut dyn Session, graph: &Graph, sizes: &[usize], seed: u64) -> Vec
 #[test]
 fn same_bits_for_any_number_of_threads() {
     let graph = graph();
-    let run = |threads| {
-        let mut s = session(
-            &graph,
-            &SessionSpec {
-                threads,
-                ..rich_spec(33)
-            },
-        );
-        (losses(&mut *s, &graph, &[33, 20, 33, 1], 5), s.state())
-    };
-    let one = run(1);
-    for threads in [2, 3, 7] {
-        assert_eq!(run(threads), one, "{threads} threads");
+    for optimizer in [rich_spec(1).optimizer, MUON] {
+        let run = |threads| {
+            let mut s = session(
+                &graph,
+                &SessionSpec {
+                    threads,
+                    optimizer,
+                    ..rich_spec(33)
+                },
+            );
+            (losses(&mut *s, &graph, &[33, 20, 33, 1], 5), s.state())
+        };
+        let one = run(1);
+        for threads in [2, 3, 7] {
+            assert_eq!(run(threads), one, "{threads} threads");
+        }
     }
 }
 
@@ -79,6 +87,7 @@ fn a_resumed_session_goes_on_with_the_same_bits() {
             momentum: 0.9,
             nesterov: true,
         },
+        MUON,
     ];
     for optimizer in optimizers {
         let spec = SessionSpec {
@@ -97,6 +106,45 @@ fn a_resumed_session_goes_on_with_the_same_bits() {
         assert_eq!(resumed.state(), whole.state());
         assert_eq!(resumed.weights(), whole.weights());
     }
+}
+
+/// At a rate of 0 all that Muon does is to give kernels before a batch norm their norm.
+#[test]
+fn muon_is_for_kernels_before_a_batch_norm() {
+    let graph = graph();
+    let spec = SessionSpec {
+        optimizer: MUON,
+        ..plain_spec(8, 3)
+    };
+    let mut s = session(&graph, &spec);
+    let before = s.weights();
+    let (images, labels) = batch(&graph, 8, 1);
+    s.step(&images, &labels, 0.0).unwrap();
+    let after = s.weights();
+    let mut kernels = 0;
+    for p in graph.params().iter().filter(|p| p.role.trainable()) {
+        let normed = graph.nodes().iter().any(|norm| {
+            matches!(norm.op, Op::BatchNorm { .. })
+                && format!("{}.weight", graph.node(norm.inputs[0]).name) == p.name
+        });
+        let (b, a) = (&before.get(&p.name).data, &after.get(&p.name).data);
+        if normed && p.role == mnas_net::ParamRole::ConvKernel {
+            let norm = |w: &[f32]| w.iter().map(|w| w * w).sum::<f32>().sqrt();
+            let scale = (p.shape[0] as f32).sqrt() / norm(b);
+            assert!(
+                (norm(a) - (p.shape[0] as f32).sqrt()).abs() < 1e-3,
+                "{}",
+                p.name
+            );
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - scale * b).abs() < 1e-5, "{}: {a} and {b}", p.name);
+            }
+            kernels += 1;
+        } else {
+            assert_eq!(a, b, "{}", p.name);
+        }
+    }
+    assert!(kernels > 1);
 }
 
 #[test]
