@@ -14,6 +14,9 @@ use crate::stored::{SharedValues, Values, ValuesMut};
 use crate::tile::{Size, Staged, Tile};
 use crate::workers::{Floats, Shared, Workers, share};
 
+/// Tasks from which each has sums of its own.
+const ALONE: usize = 8;
+
 dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
 
 /// `to += from`.
@@ -110,39 +113,100 @@ impl Backward<'_> {
         workers.partial = partial;
     }
 
-    /// Squares of pixels and of the output's gradient at all points, some tiles at a time; then each
-    /// task sums their products at some points.
+    /// By squares at the points: each task sums over its rows where the sums are small, as squares then
+    /// stay in its cache; else over all rows at its points, as the sums are what doesn't fit.
     fn weights_by_squares(&self, workers: &mut Workers, winograd: Winograd, out: &mut [f32]) {
-        let (isa, shape, tiles) = (self.isa, self.shape, winograd.rows());
-        let all = 0..shape.outputs;
-        let sums = PLANES * shape.outputs * shape.inputs;
+        let sums = PLANES * self.shape.outputs * self.shape.inputs;
         let mut partial = std::mem::take(&mut workers.partial);
         let mut between = std::mem::take(&mut workers.between);
-        let squares = Shared::new(between.at_least(winograd.group_space()));
-        let target = Shared::new(partial.at_least(sums));
-        for (i, group) in winograd.groups().tiles(0..tiles.count).enumerate() {
+        let parts = winograd.parts();
+        if parts >= ALONE {
+            let target = Shared::new(partial.at_least(parts * sums));
+            self.squares_by_rows(workers, winograd, (parts, sums), target);
+            let total = between.at_least(sums);
+            join_partials(workers, &partial[..parts * sums], total);
+            winograd.finish(workers, total, out);
+        } else {
+            let target = Shared::new(partial.at_least(sums));
+            self.squares_by_points(workers, winograd, &mut between, target);
+            winograd.finish(workers, &partial[..sums], out);
+        }
+        (workers.partial, workers.between) = (partial, between);
+    }
+
+    /// Each of `parts` tasks sums the gradient at the points over its rows, `sums` values.
+    fn squares_by_rows(
+        &self,
+        workers: &Workers,
+        winograd: Winograd,
+        (parts, sums): (usize, usize),
+        target: Shared<f32>,
+    ) {
+        let tiles = winograd.rows();
+        workers.run(parts, |task, scratch| {
+            let space = winograd.group_space(&(0..tiles.tile));
+            let [space, gradient] = carve(scratch, [space, tiles.tile * self.shape.outputs]);
+            let target = target.pointer().wrapping_add(task * sums);
+            for (i, rows) in tiles.tiles(tiles.of_task(task, parts)).enumerate() {
+                let space = space.as_mut_ptr();
+                // SAFETY: the scratch memory is the task's own and takes a tile; each task has its own
+                // part, and a tile, as there are no more parts than tiles.
+                unsafe {
+                    self.squares(winograd, &rows, &rows, space, gradient);
+                    for point in 0..PLANES {
+                        winograd.gradient(self.isa, &rows, point, space, (target, i > 0));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Squares of some tiles at a time, then each task sums their products at some points.
+    fn squares_by_points(
+        &self,
+        workers: &Workers,
+        winograd: Winograd,
+        between: &mut Floats,
+        target: Shared<f32>,
+    ) {
+        let (tiles, groups) = (winograd.rows(), winograd.groups());
+        let space = Shared::new(between.at_least(winograd.group_space(&(0..groups.tile))));
+        for (i, group) in groups.tiles(0..groups.count).enumerate() {
             let count = group.len().div_ceil(tiles.tile);
             workers.run(count, |tile, scratch| {
                 let start = group.start + tile * tiles.tile;
                 let rows = start..(start + tiles.tile).min(group.end);
-                let [gradient] = carve(scratch, [rows.len() * shape.outputs]);
-                // SAFETY: rows lie within the checked slices; tasks own disjoint squares.
-                unsafe {
-                    let g = upstream_tile(isa, shape.outputs, self.upstream, &rows, &all, gradient);
-                    let x = self.x.part(0..self.x.len());
-                    winograd.gradient_squares(isa, x, g, &group, &rows, squares.pointer());
-                }
+                let [gradient] = carve(scratch, [rows.len() * self.shape.outputs]);
+                // SAFETY: the space takes a group; tasks own disjoint squares.
+                unsafe { self.squares(winograd, &group, &rows, space.pointer(), gradient) };
             });
             workers.run(PLANES, |point, _| {
-                // SAFETY: the squares of the group are at the points; tasks own disjoint points.
-                unsafe {
-                    let sums = (target.pointer(), i > 0);
-                    winograd.gradient(isa, &group, point, squares.pointer(), sums);
-                }
+                let sums = (target.pointer(), i > 0);
+                // SAFETY: the squares are at the points; tasks own disjoint points.
+                unsafe { winograd.gradient(self.isa, &group, point, space.pointer(), sums) };
             });
         }
-        winograd.finish(workers, &partial[..sums], out);
-        (workers.partial, workers.between) = (partial, between);
+    }
+
+    /// Squares of the tile `rows` of `group` at the points.
+    ///
+    /// # Safety
+    /// `space` must be as long as the group takes, and no other task write these squares.
+    unsafe fn squares(
+        &self,
+        winograd: Winograd,
+        group: &Range<usize>,
+        rows: &Range<usize>,
+        space: *mut f32,
+        gradient: &mut [f32],
+    ) {
+        let (outputs, all) = (self.shape.outputs, 0..self.shape.outputs);
+        // SAFETY: rows lie within the checked slices; the rest as the caller vouches.
+        unsafe {
+            let g = upstream_tile(self.isa, outputs, self.upstream, rows, &all, gradient);
+            let x = self.x.part(0..self.x.len());
+            winograd.gradient_squares(self.isa, x, g, group, rows, space);
+        }
     }
 
     /// Each task computes some output channels of one row of the window.

@@ -142,7 +142,7 @@ fn squares_of_pixels() {
         );
         check(shape.window, ci, co, kernel == 3, accumulate, accumulate);
         let groups = Winograd::of(&shape).unwrap().groups();
-        assert_eq!(groups.tile < groups.count, ci == 128, "{groups:?}");
+        assert!(ci != 128 || groups.tile < groups.count, "{groups:?}");
     }
 }
 

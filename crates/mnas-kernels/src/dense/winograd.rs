@@ -37,6 +37,9 @@ const WEIGHTS: usize = 64;
 /// Most floats of weights at the points, which several passes over memory take.
 const MOST_WEIGHTS: usize = 6 * 1024 * 1024;
 
+/// Most floats of gradients of the weights at the points, where tasks have their own.
+const PARTIALS: usize = 2 * 1024 * 1024;
+
 /// How a convolution is cut into squares.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Winograd {
@@ -257,23 +260,31 @@ impl Winograd {
         })
     }
 
-    /// Floats of the squares of a group.
-    pub(super) fn group_space(&self) -> usize {
-        let squares = self.squares(&(0..self.groups().tile));
+    /// Floats of the squares of the output pixels `group`.
+    pub(super) fn group_space(&self, group: &Range<usize>) -> usize {
+        let squares = self.squares(group);
         let planes = self.gradient_rows().map(|row| odd_lines(squares * row));
         PLANES * planes.iter().sum::<usize>()
     }
 
     /// Squares of the input and of the output's gradient in `space`, which is as long as
     /// [`Winograd::group_space`] says.
-    fn group_planes(&self, space: *mut f32) -> [Planes; 2] {
-        let squares = self.squares(&(0..self.groups().tile));
+    fn group_planes(&self, group: &Range<usize>, space: *mut f32) -> [Planes; 2] {
+        let squares = self.squares(group);
         let mut end = space;
         self.gradient_rows().map(|row| {
             let (start, plane) = (end, odd_lines(squares * row));
             end = start.wrapping_add(PLANES * plane);
             Planes { start, plane, row }
         })
+    }
+
+    /// Tasks that each sum the gradient of the weights at the points over some tiles, where that many
+    /// sums take little memory.
+    pub(super) fn parts(&self) -> usize {
+        let fit = PARTIALS / (PLANES * self.shape.outputs * self.shape.inputs);
+        fit.min(self.all_squares() / (2 * WEIGHTS))
+            .clamp(1, self.rows().tasks())
     }
 
     /// The gradient of the weights from that at the points, `[point][output][input]`.
@@ -346,7 +357,7 @@ impl Winograd {
             before + self.squares(rows) <= self.squares(group),
             "rows are of the group"
         );
-        let [data, gradients] = self.group_planes(space).map(|p| p.from(before));
+        let [data, gradients] = self.group_planes(group, space).map(|p| p.from(before));
         // SAFETY: planes hold the squares; the rest as the caller vouches.
         unsafe {
             pixels(isa, self, x, rows, data);
@@ -368,7 +379,7 @@ impl Winograd {
         (sums, accumulate): (*mut f32, bool),
     ) {
         let (inputs, outputs) = (self.shape.inputs, self.shape.outputs);
-        let [data, gradients] = self.group_planes(space);
+        let [data, gradients] = self.group_planes(group, space);
         let right = Right {
             start: data.at(point),
             column: isa.lanes(),
