@@ -179,21 +179,23 @@ fn a_network_of_the_zoo_is_a_space_of_one() {
 fn a_network_is_trained_alone() {
     let folder = tempfile::tempdir().unwrap();
     let net = "stem_k3_s2_c8; ds_r1_k3_s2_c16; head_c32";
-    let args = [
-        "train",
-        net,
-        "--data",
-        "fashion-mnist-10k",
-        "--recipe",
-        "proxy",
-        "--epochs",
-        "2",
-    ];
-    let trained = json(folder.path(), &args);
-    assert!(
-        trained["validation_accuracy"].as_f64().unwrap() > 0.2,
-        "{trained}"
-    );
+    for recipe in ["muon", "proxy"] {
+        let args = [
+            "train",
+            net,
+            "--data",
+            "fashion-mnist-10k",
+            "--recipe",
+            recipe,
+            "--epochs",
+            "2",
+        ];
+        let trained = json(folder.path(), &args);
+        assert!(
+            trained["validation_accuracy"].as_f64().unwrap() > 0.2,
+            "{recipe}: {trained}"
+        );
+    }
     let tested = json(
         folder.path(),
         &["eval", "trained.safetensors", "--data", "fashion-mnist-10k"],
