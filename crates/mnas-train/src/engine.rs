@@ -41,7 +41,8 @@ pub struct SessionSpec {
     /// How gradients become changes of weights.
     pub optimizer: Optimizer,
     /// `d` of the penalty `d/2·Σw²` over the tensors whose role decays
-    /// ([`mnas_net::ParamRole::decays`]), but for kernels that [`Optimizer::Muon`] moves; its gradient `d·w` is added to the loss's. The loss
+    /// ([`mnas_net::ParamRole::decays`]), but for kernels that [`Optimizer::Muon`] moves; its
+    /// gradient `d·w` is added to the loss's. The loss
     /// that [`Session::step`] reports doesn't include it.
     pub weight_decay: f32,
     /// Share of each target spread evenly over all classes.

@@ -15,7 +15,7 @@ use crate::tile::{Size, Staged, Tile};
 use crate::workers::{Floats, Shared, Workers, share};
 
 /// Tasks from which each has sums of its own.
-const ALONE: usize = 8;
+pub(super) const ALONE: usize = 8;
 
 dispatched!(unsafe fn add = add_v(from: *const f32, to: *mut f32, len: usize));
 

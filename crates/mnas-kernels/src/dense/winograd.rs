@@ -36,7 +36,6 @@ const FEWEST: usize = 32;
 const WEIGHTS: usize = 64;
 /// Most floats of weights at the points, which several passes over memory take.
 const MOST_WEIGHTS: usize = 6 * 1024 * 1024;
-
 /// Most floats of gradients of the weights at the points, where tasks have their own.
 const PARTIALS: usize = 2 * 1024 * 1024;
 
